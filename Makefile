@@ -1,0 +1,148 @@
+# Every target needs only Go, make and git. The tools are pinned in hack/tools/go.mod, the programs of the local control
+# plane in hack/controlplane/go.mod; both are built on first use.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One setting for everything that is compiled: both are part of the build cache's key, and the Kubernetes packages take
+# minutes to compile a second time.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
+IMG ?= maxcompute-operator:latest
+FUZZTIME ?= 20s
+
+TOOL := go tool -modfile="$(CURDIR)/hack/tools/go.mod"
+CONTROLLER_GEN := $(TOOL) controller-gen
+GOLANGCI_LINT := $(TOOL) golangci-lint
+KUSTOMIZE := $(TOOL) kustomize
+# The kubectl of the local control plane serves machines that have none.
+KUBECTL ?= $(or $(shell command -v kubectl 2>/dev/null),$(shell hack/controlplane/ensure.sh)/kubectl)
+
+# Where generated files go. Only verify sets these to something else.
+OBJECT_DIR ?= api/v1alpha1
+CRD_DIR ?= config/crd/bases
+RBAC_DIR ?= config/rbac
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: ## Build bin/manager and bin/fakecloud
+	go build -o bin/manager .
+	go build -o bin/fakecloud ./test/fakecloud/cmd/fakecloud
+
+.PHONY: generate
+generate: ## Generate deep-copy methods
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1 output:object:dir=$(OBJECT_DIR)
+
+.PHONY: manifests
+manifests: ## Generate CRDs and the manager's role
+	$(CONTROLLER_GEN) crd rbac:roleName=manager-role paths=./... output:crd:dir=$(CRD_DIR) output:rbac:dir=$(RBAC_DIR)
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: clean
+clean: dev-down ## Stop the local control plane and remove everything that was built
+	rm -rf bin
+
+##@ Checks
+
+.PHONY: check
+check: lint verify test ## Everything that CI runs: lint, verify, test
+
+.PHONY: lint
+lint: ## Run the linters
+	$(GOLANGCI_LINT) run
+
+.PHONY: vet
+vet: ## Run go vet (lint includes it)
+	go vet ./...
+
+.PHONY: verify
+verify: ## Fail, showing the difference, if generated files or go.mod are not up to date; changes no file
+	@# Go ignores a directory with a leading dot, so what is generated there is not compiled.
+	@rm -rf bin/.verify
+	@$(MAKE) -s generate manifests OBJECT_DIR=bin/.verify/object CRD_DIR=bin/.verify/crd RBAC_DIR=bin/.verify/rbac
+	@for pair in \
+		api/v1alpha1/zz_generated.deepcopy.go:bin/.verify/object/zz_generated.deepcopy.go \
+		config/crd/bases:bin/.verify/crd \
+		config/rbac/role.yaml:bin/.verify/rbac/role.yaml; do \
+		diff -ruN "$${pair%%:*}" "$${pair##*:}" || { echo "$${pair%%:*} is not up to date: run make generate manifests" >&2; exit 1; }; \
+	done
+	@go mod tidy -diff || { echo "go.mod is not up to date: run go mod tidy" >&2; exit 1; }
+	@rm -rf bin/.verify
+
+.PHONY: test
+test: ## Run every test
+	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go test -timeout 30m ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz the laws of access control lists, each for FUZZTIME (20s)
+	for target in $$(go test -list '^Fuzz' ./internal/acl | grep '^Fuzz'); do \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./internal/acl; \
+	done
+
+.PHONY: bench
+bench: ## Take the measurements of docs/performance.md
+	go test -run '^$$' -bench . -benchmem ./internal/acl
+	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go run ./test/bench $(BENCH_ARGS)
+
+.PHONY: chaos
+chaos: build ## Take the measurements of docs/reliability.md
+	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go run ./test/chaos $(CHAOS_ARGS)
+
+##@ Local control plane
+
+.PHONY: demo
+demo: build ## Show the main job from end to end: local control plane, fake cloud, operator, samples (KEEP=1 leaves it running)
+	hack/demo/demo.sh
+
+.PHONY: dev-up
+dev-up: ## Start a local control plane; its kubeconfig is bin/dev/kubeconfig
+	@assets=$$(hack/controlplane/ensure.sh) && go run ./hack/devcluster up --assets "$$assets"
+	@echo "Next: make install, then make run. make dev-down stops the control plane and removes its data."
+
+.PHONY: dev-down
+dev-down: ## Stop the local control plane and remove its data
+	@go run ./hack/devcluster down
+
+.PHONY: controlplane
+controlplane: ## Print the directory of etcd, kube-apiserver, kube-controller-manager and kubectl, preparing it if needed
+	@hack/controlplane/ensure.sh
+
+.PHONY: run
+run: ## Run the operator from source on the current kubectl context (ARGS="--zap-log-level=debug")
+	go run . $(ARGS)
+
+##@ Clusters (the current kubectl context)
+
+.PHONY: install
+install: ## Install the CRDs
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+
+# Deleting a CRD deletes its objects, and for each of them a running operator revokes in the cloud what it granted.
+.PHONY: uninstall
+uninstall: ## Remove the CRDs; refuses while objects of them exist
+	@objects=$$($(KUBECTL) get maxcompute --all-namespaces -o name 2>/dev/null || true); \
+	if [[ -n "$$objects" ]]; then \
+		echo "These objects still exist; delete them first, while the operator runs:" >&2; echo "$$objects" >&2; exit 1; \
+	fi
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: install ## Install the CRDs and the operator (IMG=registry/name:tag)
+	@# An overlay of its own, so that setting the image does not edit a committed file.
+	rm -rf bin/deploy && mkdir -p bin/deploy
+	cd bin/deploy && $(KUSTOMIZE) create --resources ../../config/default && $(KUSTOMIZE) edit set image maxcompute-operator=$(IMG)
+	$(KUSTOMIZE) build bin/deploy | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Remove the operator; CRDs and objects stay
+	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
