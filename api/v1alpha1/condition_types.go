@@ -1,0 +1,61 @@
+package v1alpha1
+
+// Condition types. Ready is present from the first pass on; Reconciling and Stalled only while True, and never both, so that
+// kstatus reads them as it should.
+const (
+	// ReadyCondition is True when the cloud was seen to be as the spec wants it.
+	ReadyCondition = "Ready"
+	// ReconcilingCondition is True while the operator works or waits and will go on by itself.
+	ReconcilingCondition = "Reconciling"
+	// StalledCondition is True when nothing will happen until somebody changes the object or what it refers to.
+	StalledCondition = "Stalled"
+)
+
+// Reasons of the Ready condition while all is well or under way.
+const (
+	// ReasonSucceeded: the cloud equalled the spec at the last look.
+	ReasonSucceeded = "Succeeded"
+	// ReasonProgressing: work is under way, or a write is not visible yet.
+	ReasonProgressing = "Progressing"
+	// ReasonSuspended: the object was suspended before its first pass.
+	ReasonSuspended = "Suspended"
+)
+
+// Reasons of a Ready condition that is False while the operator keeps trying.
+const (
+	// ReasonRemoteUnavailable: throttled, a server error, a lost connection or a time-out.
+	ReasonRemoteUnavailable = "RemoteUnavailable"
+	// ReasonUnexpectedResponse: an answer that could not be understood, so that nothing was concluded from it.
+	ReasonUnexpectedResponse = "UnexpectedResponse"
+	// ReasonSecretNotFound: a Connection's Secret does not exist or lacks a key.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonConnectionNotReady: the Connection that the object refers to cannot be used.
+	ReasonConnectionNotReady = "ConnectionNotReady"
+	// ReasonAuthenticationFailed: the service refused the credentials.
+	ReasonAuthenticationFailed = "AuthenticationFailed"
+	// ReasonPermissionDenied: the service knows the identity and does not let it do this.
+	ReasonPermissionDenied = "PermissionDenied"
+	// ReasonProjectNotFound: the MaxCompute project does not exist.
+	ReasonProjectNotFound = "ProjectNotFound"
+	// ReasonRemoteRejected: the service refused a request as invalid.
+	ReasonRemoteRejected = "RemoteRejected"
+	// ReasonPartiallyApplied: some changes were refused; all others are in place.
+	ReasonPartiallyApplied = "PartiallyApplied"
+)
+
+// Reasons of a Ready condition that is False together with Stalled.
+const (
+	// ReasonInvalidSpec: the spec can never work.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonEndpointNotAllowed: the Connection names an endpoint outside the manager's --allowed-endpoint-suffixes.
+	ReasonEndpointNotAllowed = "EndpointNotAllowed"
+	// ReasonAlreadyExists: the remote object exists and this object did not create it.
+	ReasonAlreadyExists = "AlreadyExists"
+	// ReasonCreateResultUnknown: a create was sent, its outcome was lost, and what exists now cannot be told from somebody else's.
+	ReasonCreateResultUnknown = "CreateResultUnknown"
+)
+
+const (
+	// RequestedAtAnnotation asks for a pass now when its value changes; status.lastHandledReconcileAt echoes the value.
+	RequestedAtAnnotation = "maxcompute-operator.io/requested-at"
+)

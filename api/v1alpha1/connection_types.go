@@ -1,0 +1,152 @@
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ConnectionSpec says which account is used, through which endpoints, with which credentials.
+// +kubebuilder:validation:XValidation:rule="has(self.alibabaCloud)",message="alibabaCloud is required"
+type ConnectionSpec struct {
+	// alibabaCloud connects to Alibaba Cloud MaxCompute.
+	// +optional
+	AlibabaCloud *AlibabaCloudConnection `json:"alibabaCloud,omitempty"`
+
+	// suspend stops the checks of this Connection. Objects that use it are not affected; suspend them on their own.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// interval between two checks of the credentials and endpoints; unset means the manager's --default-interval.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="interval must be at least 1m"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+}
+
+// AlibabaCloudConnection is one Alibaba Cloud account in one region.
+// +kubebuilder:validation:XValidation:rule="has(self.region) || (has(self.endpoints) && has(self.endpoints.maxCompute) && has(self.endpoints.odps))",message="region is required unless endpoints.maxCompute and endpoints.odps are both given"
+type AlibabaCloudConnection struct {
+	// region such as cn-hangzhou: endpoints that are not given are derived from it, and security statements are signed for it.
+	// Without a region they are signed with the older signature V2, for endpoints that know no other.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
+	Region string `json:"region,omitempty"`
+
+	// endpoints replace those derived from region, for example to stay inside a VPC. Requests are only ever sent to https
+	// hosts below the manager's --allowed-endpoint-suffixes.
+	// +optional
+	Endpoints *AlibabaCloudEndpoints `json:"endpoints,omitempty"`
+
+	// credentials of the identity that the operator acts as.
+	// +required
+	Credentials AlibabaCloudCredentials `json:"credentials"`
+
+	// rateLimits bound the calls to each service over all objects that use this account.
+	// +optional
+	RateLimits *AlibabaCloudRateLimits `json:"rateLimits,omitempty"`
+}
+
+// AlibabaCloudEndpoints are base URLs.
+type AlibabaCloudEndpoints struct {
+	// maxCompute is the OpenAPI, by default https://maxcompute.<region>.aliyuncs.com.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
+	MaxCompute string `json:"maxCompute,omitempty"`
+
+	// odps takes the security statements, by default https://service.<region>.maxcompute.aliyun.com/api.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
+	ODPS string `json:"odps,omitempty"`
+}
+
+// AlibabaCloudCredentials names where the credentials are. They are never part of a manifest.
+type AlibabaCloudCredentials struct {
+	// secretRef names a Secret in the same namespace with the keys accessKeyId, accessKeySecret and, for temporary
+	// credentials, securityToken.
+	// +required
+	SecretRef SecretReference `json:"secretRef"`
+}
+
+// SecretReference names a Secret in the same namespace.
+type SecretReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// AlibabaCloudRateLimits bound the calls to the services of one account.
+type AlibabaCloudRateLimits struct {
+	// maxCompute bounds the calls to MaxCompute, OpenAPI and security statements together. Unset means 20 a second, bursts of 40.
+	// +optional
+	MaxCompute *RateLimit `json:"maxCompute,omitempty"`
+}
+
+// RateLimit is a token bucket.
+type RateLimit struct {
+	// qps is how many calls a second are allowed over time.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	QPS int32 `json:"qps"`
+
+	// burst is how many calls may be made at once after a pause; unset means twice qps.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=20000
+	Burst int32 `json:"burst,omitempty"`
+}
+
+// ConnectionStatus is what was seen at the last check.
+type ConnectionStatus struct {
+	SyncStatus `json:",inline"`
+}
+
+// Connection is an account, its endpoints and where its credentials are. It is used from its own namespace.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=mcconn,categories=maxcompute
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec.alibabaCloud.region`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Suspended",type=boolean,priority=1,JSONPath=`.spec.suspend`
+type Connection struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what is wanted.
+	// +required
+	Spec ConnectionSpec `json:"spec"`
+
+	// status is what was seen.
+	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
+	Status ConnectionStatus `json:"status,omitzero"`
+}
+
+// ConnectionList is a list of Connections.
+// +kubebuilder:object:root=true
+type ConnectionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Connection `json:"items"`
+}
+
+// GetSyncStatus gives access to the status fields that every kind shares.
+func (c *Connection) GetSyncStatus() *SyncStatus { return &c.Status.SyncStatus }
+
+// IsSuspended tells whether the object's checks are stopped.
+func (c *Connection) IsSuspended() bool { return c.Spec.Suspend }
+
+// GetInterval is the wanted interval between two checks, 0 if the manager's default is to be used.
+func (c *Connection) GetInterval() time.Duration { return orZero(c.Spec.Interval) }
