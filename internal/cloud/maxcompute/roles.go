@@ -1,0 +1,188 @@
+package maxcompute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+)
+
+// Role is a role of a project, as ListRoles reports it.
+type Role struct {
+	Name string `json:"name"`
+	// Type is TypeResource or TypeAdmin.
+	Type string `json:"type"`
+}
+
+// The types of a role.
+const (
+	TypeResource = "resource"
+	TypeAdmin    = "admin"
+)
+
+// ListRoles returns all roles of a project. Vendor documentation: MaxCompute ListRoles. There is no call that gets one role, and
+// none that pages.
+func (c *Client) ListRoles(ctx context.Context, project string) ([]Role, error) {
+	var data struct {
+		Roles *[]Role `json:"roles"`
+	}
+	op := "list the roles of project " + project
+	err := c.do(ctx, call{action: "ListRoles", op: op, method: http.MethodGet, segments: []string{"projects", project, "roles"}, result: &data})
+	if err != nil {
+		return nil, projectMissing(err)
+	}
+	if data.Roles == nil {
+		return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds no list of roles"}
+	}
+	for i, role := range *data.Roles {
+		if role.Name == "" {
+			return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a role without a name"}
+		}
+		(*data.Roles)[i].Type = strings.ToLower(role.Type)
+	}
+	return *data.Roles, nil
+}
+
+// projectMissing reads "not found", said of a list, as what it must be about: the project.
+func projectMissing(err error) error {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Code == cloud.NotFound {
+		e.Code = cloud.ProjectNotFound
+	}
+	return err
+}
+
+// aclEntry is one entry of an ACL on the wire.
+type aclEntry struct {
+	Name       string   `json:"name"`
+	SchemaName string   `json:"schemaName,omitempty"`
+	Actions    []string `json:"actions"`
+}
+
+// wireNames are the fields under which the OpenAPI lists the kinds.
+var wireNames = map[acl.Kind]string{
+	acl.Table: "table", acl.Resource: "resource", acl.Function: "function", acl.Package: "package", acl.Project: "project", acl.Instance: "instance",
+}
+
+// GetRoleACL returns the ACL of a role. It fails with cloud.NotFound if the service says that the role, or its project, does not
+// exist. Vendor documentation: MaxCompute GetRoleAcl.
+func (c *Client) GetRoleACL(ctx context.Context, project, role string) (acl.Set, error) {
+	var data map[string][]aclEntry
+	op := fmt.Sprintf("get the ACL of role %s in project %s", role, project)
+	err := c.do(ctx, call{action: "GetRoleAcl", op: op, method: http.MethodGet, segments: []string{"projects", project, "roles", role, "roleAcl"}, result: &data})
+	if err != nil {
+		return acl.Set{}, err
+	}
+	var grants []acl.Grant
+	for _, kind := range acl.Kinds {
+		for _, entry := range data[wireNames[kind]] {
+			if entry.Name == "" {
+				return acl.Set{}, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a grant without a name"}
+			}
+			grants = append(grants, acl.Grant{Kind: kind, Schema: entry.SchemaName, Name: entry.Name, Actions: entry.Actions})
+		}
+	}
+	return acl.NewSet(grants...), nil
+}
+
+// Expressible splits an ACL into what the body of CreateRole can say and what needs statements: the body knows no schema.
+func Expressible(set acl.Set) (body, rest acl.Set) {
+	var inBody, other []acl.Grant
+	for _, grant := range set.Grants() {
+		if grant.Schema == "" || strings.EqualFold(grant.Schema, acl.DefaultSchema) {
+			inBody = append(inBody, grant)
+		} else {
+			other = append(other, grant)
+		}
+	}
+	return acl.NewSet(inBody...), acl.NewSet(other...)
+}
+
+// CreateRole creates a role of type resource that holds an ACL, which must be Expressible. It is not idempotent: of a name that is taken, the service
+// speaks as of an error. Vendor documentation: MaxCompute CreateRole.
+func (c *Client) CreateRole(ctx context.Context, project, role string, set acl.Set) error {
+	body := map[string]any{"name": role, "type": TypeResource}
+	if !set.Empty() {
+		lists := map[string][]aclEntry{}
+		for _, grant := range set.Grants() {
+			wire := wireNames[grant.Kind]
+			lists[wire] = append(lists[wire], aclEntry{Name: grant.Name, Actions: grant.Actions})
+		}
+		body["acl"] = lists
+	}
+	err := c.do(ctx, call{
+		action: "CreateRole", op: fmt.Sprintf("create role %s in project %s", role, project), method: http.MethodPost,
+		segments: []string{"projects", project, "roles"}, body: body,
+	})
+	if err != nil {
+		// The role may exist by now, by this call or by somebody else's.
+		c.lists.doubtful(ctx, project)
+		return err
+	}
+	c.lists.created(ctx, project, Role{Name: role, Type: TypeResource})
+	return nil
+}
+
+// DeleteRole drops a role that has no members left. Vendor documentation: MaxCompute DeleteRole.
+func (c *Client) DeleteRole(ctx context.Context, project, role string) error {
+	err := c.do(ctx, call{
+		action: "DeleteRole", op: fmt.Sprintf("delete role %s in project %s", role, project), method: http.MethodDelete,
+		segments: []string{"projects", project, "roles", role},
+	})
+	if err != nil {
+		c.lists.doubtful(ctx, project)
+		return err
+	}
+	c.lists.deleted(ctx, project, role)
+	return nil
+}
+
+// ListUsersByRole returns the members of a role, such as ALIYUN$name and RAM$owner:user. One member whose RAM user was deleted
+// makes the whole call fail. Vendor documentation: MaxCompute ListUsersByRole.
+func (c *Client) ListUsersByRole(ctx context.Context, project, role string) ([]string, error) {
+	var data struct {
+		Users *[]struct {
+			Name string `json:"name"`
+		} `json:"users"`
+	}
+	op := fmt.Sprintf("list the members of role %s in project %s", role, project)
+	err := c.do(ctx, call{action: "ListUsersByRole", op: op, method: http.MethodGet, segments: []string{"projects", project, "roles", role, "users"}, result: &data})
+	if err != nil {
+		return nil, err
+	}
+	if data.Users == nil {
+		return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds no list of users"}
+	}
+	names := make([]string, 0, len(*data.Users))
+	for _, user := range *data.Users {
+		names = append(names, user.Name)
+	}
+	return names, nil
+}
+
+// UpdateUsersToRole makes principals members of a role, or takes membership away. Vendor documentation: MaxCompute UpdateUsersToRole.
+func (c *Client) UpdateUsersToRole(ctx context.Context, project, role string, add, remove []string) error {
+	body := map[string]any{}
+	if len(add) > 0 {
+		body["add"] = add
+	}
+	if len(remove) > 0 {
+		body["remove"] = remove
+	}
+	return c.do(ctx, call{
+		action: "UpdateUsersToRole", op: fmt.Sprintf("update the members of role %s in project %s", role, project), method: http.MethodPut,
+		segments: []string{"projects", project, "roles", role, "users"}, body: body,
+	})
+}
+
+// CheckIdentity makes the cheapest read that needs no project: one page of one user of the tenant. It tells whether the endpoint
+// answers and the credentials are accepted. Vendor documentation: MaxCompute ListUsers.
+func (c *Client) CheckIdentity(ctx context.Context) error {
+	return c.do(ctx, call{
+		action: "ListUsers", op: "list users, to check the identity", method: http.MethodGet, segments: []string{"users"},
+		query: map[string]string{"pageNumber": "1", "pageSize": "1"},
+	})
+}
