@@ -1,0 +1,124 @@
+// Package conditions turns the outcome of a pass into status conditions. It holds the project's status contract in one place:
+// which failure has which reason, whether it is transient or needs a person, and how kstatus is to read it.
+package conditions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+)
+
+// State is what an outcome means for the object.
+type State int
+
+const (
+	// Ready: the cloud is as it should be.
+	Ready State = iota
+	// Reconciling: not there yet; the operator goes on by itself.
+	Reconciling
+	// Stalled: nothing happens until a person changes something.
+	Stalled
+)
+
+// Outcome is how a pass ended.
+type Outcome struct {
+	State           State
+	Reason, Message string
+	// RetryAfter is how long to wait before the next pass, where that is known; 0 leaves it to the backoff.
+	RetryAfter time.Duration
+}
+
+// outcomeError is an Outcome on its way up as an error.
+type outcomeError struct {
+	outcome Outcome
+	cause   error
+}
+
+func (e *outcomeError) Error() string { return e.outcome.Message }
+func (e *outcomeError) Unwrap() error { return e.cause }
+
+// Wait is the error of a pass that cannot go on yet, for a reason that mends itself or is being waited for.
+func Wait(reason, format string, args ...any) error {
+	return &outcomeError{outcome: Outcome{State: Reconciling, Reason: reason, Message: fmt.Sprintf(format, args...)}}
+}
+
+// WaitBecause is Wait with a cause that tells more to the log.
+func WaitBecause(reason string, cause error) error {
+	return &outcomeError{outcome: Outcome{State: Reconciling, Reason: reason, Message: cause.Error()}, cause: cause}
+}
+
+// Stall is the error of a pass that cannot succeed until a person changes something.
+func Stall(reason, format string, args ...any) error {
+	return &outcomeError{outcome: Outcome{State: Stalled, Reason: reason, Message: fmt.Sprintf(format, args...)}}
+}
+
+// NotVisible is the error of a pass whose writes were accepted but could not be seen afterwards.
+func NotVisible(what string) error {
+	return Wait(v1alpha1.ReasonProgressing, "accepted by the service but not visible yet: %s", what)
+}
+
+// PartiallyApplied is the error of a pass in which some changes were refused and all others made. It names at most five.
+func PartiallyApplied(failures []error) error {
+	const named = 5
+	message := fmt.Sprintf("%d refused, all other changes applied", len(failures))
+	for i, failure := range failures {
+		if i == named {
+			message += fmt.Sprintf("; and %d more", len(failures)-named)
+			break
+		}
+		message += "; " + failure.Error()
+	}
+	return &outcomeError{outcome: Outcome{State: Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: message}, cause: errors.Join(failures...)}
+}
+
+// Succeeded is the outcome of a pass after which the cloud was seen to be as wanted.
+func Succeeded(message string) Outcome {
+	return Outcome{State: Ready, Reason: v1alpha1.ReasonSucceeded, Message: message}
+}
+
+// FromError decides what the failure of a pass means.
+func FromError(err error) Outcome {
+	if e, ok := errors.AsType[*outcomeError](err); ok {
+		return e.outcome
+	}
+	e, ok := errors.AsType[*cloud.Error](err)
+	if !ok {
+		return Outcome{State: Reconciling, Reason: v1alpha1.ReasonProgressing, Message: err.Error()}
+	}
+	outcome := Outcome{State: Reconciling, Reason: reasonOf(e.Code), Message: e.Error(), RetryAfter: e.RetryAfter}
+	if e.Code == cloud.InvalidSpec {
+		outcome.State = Stalled
+	}
+	return outcome
+}
+
+func reasonOf(code cloud.Code) string {
+	switch code {
+	case cloud.InvalidSpec:
+		return v1alpha1.ReasonInvalidSpec
+	case cloud.ProjectNotFound:
+		return v1alpha1.ReasonProjectNotFound
+	case cloud.AuthenticationFailed:
+		return v1alpha1.ReasonAuthenticationFailed
+	case cloud.PermissionDenied:
+		return v1alpha1.ReasonPermissionDenied
+	case cloud.RemoteRejected:
+		return v1alpha1.ReasonRemoteRejected
+	case cloud.RemoteUnavailable:
+		return v1alpha1.ReasonRemoteUnavailable
+	case cloud.NotFound, cloud.AlreadyExists:
+		// What was seen a moment ago has changed since: the next look decides.
+		return v1alpha1.ReasonProgressing
+	case cloud.UnexpectedResponse:
+	}
+	return v1alpha1.ReasonUnexpectedResponse
+}
+
+// IsShutdown tells whether a pass ended because the operator is stopping: no failure, and nothing to report.
+func IsShutdown(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, context.Canceled)
+}

@@ -1,0 +1,163 @@
+// Command manager runs the operator.
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/controllers"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+)
+
+// leaderElectionID names the lease of the active replica.
+const leaderElectionID = "manager.maxcompute-operator.io"
+
+// flags are the manager's command line.
+type flags struct {
+	metricsAddress, probeAddress        string
+	metricsSecure                       bool
+	leaderElect                         bool
+	leaderElectionNamespace             string
+	watchNamespaces, watchLabelSelector string
+	concurrency                         int
+	defaultInterval                     time.Duration
+	endpointSuffixes                    string
+	allowInsecureEndpoints              bool
+	zap                                 zap.Options
+}
+
+func parseFlags() flags {
+	var f flags
+	flag.StringVar(&f.metricsAddress, "metrics-bind-address", "0", "Address of the metrics endpoint, such as :8443; 0 turns it off.")
+	flag.BoolVar(&f.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS to clients that the API server authorises; false serves plain HTTP to anybody.")
+	flag.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "Address of the endpoints /healthz and /readyz; 0 turns them off.")
+	flag.BoolVar(&f.leaderElect, "leader-elect", false, "Work only while holding a lease, so that of several replicas one is active.")
+	flag.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease; the manager's own if it runs in a cluster.")
+	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; empty means all.")
+	flag.StringVar(&f.watchLabelSelector, "watch-label-selector", "", "Label selector of the objects to work on, such as shard=a; Connections are always seen. Empty means all.")
+	flag.IntVar(&f.concurrency, "concurrency", 16, "How many objects of a kind are worked on at a time.")
+	flag.DurationVar(&f.defaultInterval, "default-interval", 10*time.Minute, "Time between two looks at the cloud for objects without spec.interval, give or take 10 %.")
+	flag.StringVar(&f.endpointSuffixes, "allowed-endpoint-suffixes", strings.Join(connect.DefaultEndpointSuffixes, ","), "Comma-separated domains below which the endpoints of Connections must be.")
+	flag.BoolVar(&f.allowInsecureEndpoints, "allow-insecure-endpoints", false, "Allow endpoints of any host and without TLS. For development only: whoever writes a Connection then chooses where signed requests go.")
+	f.zap.BindFlags(flag.CommandLine)
+	flag.Parse()
+	return f
+}
+
+func main() {
+	f := parseFlags()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
+	if err := run(f); err != nil {
+		fmt.Fprintln(os.Stderr, "manager:", err)
+		os.Exit(1)
+	}
+}
+
+func run(f flags) error {
+	if f.defaultInterval <= 0 {
+		return errors.New("--default-interval must be positive")
+	}
+	if f.concurrency <= 0 {
+		return errors.New("--concurrency must be positive")
+	}
+	options, err := managerOptions(f)
+	if err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return err
+	}
+	// The API server's own priority and fairness is the limit; a second one here would only add delay.
+	config.QPS = -1
+	mgr, err := ctrl.NewManager(config, options)
+	if err != nil {
+		return err
+	}
+	ctx := ctrl.SetupSignalHandler()
+	shared := controllers.Options{
+		DefaultInterval: f.defaultInterval,
+		Concurrency:     f.concurrency,
+		Accounts: &connect.Resolver{
+			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), HTTP: maxcompute.NewHTTPClient(), Clock: clock.RealClock{},
+			Endpoints: connect.EndpointPolicy{AllowedSuffixes: split(f.endpointSuffixes), AllowInsecure: f.allowInsecureEndpoints},
+		},
+	}
+	if err := controllers.SetupConnection(mgr, shared); err != nil {
+		return err
+	}
+	if err := controllers.SetupProjectRole(ctx, mgr, shared); err != nil {
+		return err
+	}
+	if err := errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", healthz.Ping)); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func managerOptions(f flags) (ctrl.Options, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	selector, err := labels.Parse(f.watchLabelSelector)
+	if err != nil {
+		return ctrl.Options{}, fmt.Errorf("--watch-label-selector: %w", err)
+	}
+	metrics := metricsserver.Options{BindAddress: f.metricsAddress, SecureServing: f.metricsSecure, TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}}
+	if f.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cacheOptions(f, selector),
+		Client:                  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+		Metrics:                 metrics,
+		HealthProbeBindAddress:  f.probeAddress,
+		LeaderElection:          f.leaderElect,
+		LeaderElectionID:        leaderElectionID,
+		LeaderElectionNamespace: f.leaderElectionNamespace,
+		// The process ends with the manager, so the next replica need not wait for the lease to run out.
+		LeaderElectionReleaseOnCancel: true,
+	}, nil
+}
+
+func cacheOptions(f flags, selector labels.Selector) cache.Options {
+	options := cache.Options{
+		// Nobody reads managedFields, and they are a third of an object.
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject:         map[client.Object]cache.ByObject{&v1alpha1.ProjectRole{}: {Label: selector}},
+	}
+	for _, namespace := range split(f.watchNamespaces) {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options
+}
+
+// split reads a comma-separated list.
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
