@@ -44,8 +44,14 @@ type Set struct {
 // NewSet makes the Set that the grants together mean.
 func NewSet(grants ...Grant) Set {
 	s := Set{grants: make(map[key]Grant, len(grants))}
+	var last Grant
+	var actions []string
 	for _, g := range grants {
-		s.add(keyOf(g), g, canonical(g.Kind, g.Actions))
+		// Long lists repeat the same actions from entry to entry.
+		if g.Kind != last.Kind || !slices.Equal(g.Actions, last.Actions) {
+			last, actions = g, canonical(g.Kind, g.Actions)
+		}
+		s.add(keyOf(g), g, actions)
 	}
 	return s
 }

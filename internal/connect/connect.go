@@ -49,6 +49,8 @@ type Resolver struct {
 	Endpoints            EndpointPolicy
 	HTTP                 *http.Client
 	Clock                clock.PassiveClock
+	// CallTimeout and PollInterval are passed on to the clients; 0 means their defaults.
+	CallTimeout, PollInterval time.Duration
 
 	mu       sync.Mutex
 	sources  map[types.UID]*source
@@ -225,6 +227,7 @@ func (r *Resolver) newAccount(region string, to endpoints, keys accessKey, limit
 	}
 	c, err := maxcompute.New(maxcompute.Config{
 		Region: region, Endpoint: to.maxCompute, ODPSEndpoint: to.odps, Credential: credentials, HTTPClient: r.HTTP, Limiter: limiter,
+		Timeout: r.CallTimeout, PollInterval: r.PollInterval,
 	})
 	if err != nil {
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)

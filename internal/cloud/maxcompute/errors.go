@@ -37,7 +37,7 @@ func unreadable(op string, a *answer) error {
 // that are not known are judged by the HTTP status, except inside HTTP 200, where there is none to judge by.
 func classify(f failure) error {
 	e := &cloud.Error{
-		Op: f.op, RemoteCode: f.code, Message: clean(f.message), HTTPStatus: f.status, RequestID: f.requestID, RetryAfter: retryAfter(f.header),
+		Op: f.op, RemoteCode: f.code, Message: clean(strings.TrimPrefix(f.message, f.code+":")), HTTPStatus: f.status, RequestID: f.requestID, RetryAfter: retryAfter(f.header),
 	}
 	e.Code = codeOf(f)
 	e.Throttled = isThrottling(f)

@@ -1,0 +1,254 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/controllers"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+)
+
+const (
+	project   = "analytics"
+	namespace = "team"
+	interval  = 10 * time.Minute
+)
+
+// harness is one operator, without a manager, between an API server that lives in memory and the fake cloud.
+type harness struct {
+	t     testing.TB
+	cloud *fakecloud.Server
+	url   string
+	kube  client.WithWatch
+	// writes counts the writes to the API server; beforeWrite and afterWrite may fail them.
+	writes                  int
+	beforeWrite, afterWrite func(n int) error
+	events                  *events.FakeRecorder
+	reconcile               func(context.Context, ctrl.Request) (ctrl.Result, error)
+	connection              *controllers.ConnectionReconciler
+	timeout                 time.Duration
+}
+
+func newHarness(t testing.TB) *harness {
+	t.Helper()
+	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second}
+	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: project, ThreeTier: true}}})
+	server := httptest.NewUnstartedServer(h.cloud)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the lost replies are wanted
+	server.Start()
+	t.Cleanup(server.Close)
+	h.url = server.URL
+	t.Cleanup(func() {
+		if violations := h.cloud.Violations(); len(violations) > 0 {
+			t.Errorf("the fake cloud was asked for what it does not have: %v", violations)
+		}
+	})
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).
+		WithStatusSubresource(&v1alpha1.ProjectRole{}, &v1alpha1.Connection{}).
+		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
+	h.restart()
+	return h
+}
+
+func (h *harness) newSecret() *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "alibaba"},
+		Data:       map[string][]byte{"accessKeyId": []byte(fakecloud.DefaultAccessKeyID), "accessKeySecret": []byte(fakecloud.DefaultAccessKeySecret)},
+	}
+}
+
+func (h *harness) newConnection() *v1alpha1.Connection {
+	return &v1alpha1.Connection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "prod", UID: "connection", Generation: 1},
+		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
+			Region:      "cn-hangzhou",
+			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api"},
+			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: v1alpha1.SecretReference{Name: "alibaba"}},
+			RateLimits:  &v1alpha1.AlibabaCloudRateLimits{MaxCompute: &v1alpha1.RateLimit{QPS: 10000, Burst: 20000}},
+		}},
+		Status: v1alpha1.ConnectionStatus{SyncStatus: v1alpha1.SyncStatus{ObservedGeneration: -1}},
+	}
+}
+
+// interceptors count the writes to the API server and let tests fail them.
+func (h *harness) interceptors() interceptor.Funcs {
+	around := func(write func() error) error {
+		h.writes++
+		if h.beforeWrite != nil {
+			if err := h.beforeWrite(h.writes); err != nil {
+				return err
+			}
+		}
+		if err := write(); err != nil {
+			return err
+		}
+		if h.afterWrite != nil {
+			return h.afterWrite(h.writes)
+		}
+		return nil
+	}
+	return interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			return around(func() error { return c.Patch(ctx, obj, patch, opts...) })
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+			return around(func() error { return c.SubResource(sub).Patch(ctx, obj, patch, opts...) })
+		},
+	}
+}
+
+// restart replaces the operator by a new one that knows nothing.
+func (h *harness) restart() {
+	resolver := &connect.Resolver{
+		Connections: h.kube, Secrets: h.kube, HTTP: maxcompute.NewHTTPClient(), Clock: clock.RealClock{},
+		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
+	}
+	r := controllers.NewProjectRoleReconciler(h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})
+	r.Events = h.events
+	h.reconcile = r.Reconcile
+	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
+}
+
+func newRole(name string, acl *v1alpha1.RoleACL) *v1alpha1.ProjectRole {
+	return &v1alpha1.ProjectRole{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: strings.ReplaceAll(name, "_", "-"), UID: types.UID("uid-" + name), Generation: 1},
+		Spec: v1alpha1.ProjectRoleSpec{
+			ConnectionRef: v1alpha1.ConnectionReference{Name: "prod"}, ProjectName: project, RoleName: name, Type: v1alpha1.RoleTypeResource,
+			ACL: acl, ManagementPolicy: v1alpha1.ManagementAuthoritative, DeletionPolicy: v1alpha1.DeletionDelete,
+		},
+		Status: v1alpha1.ProjectRoleStatus{SyncStatus: v1alpha1.SyncStatus{ObservedGeneration: -1}},
+	}
+}
+
+func tables(actions ...string) *v1alpha1.RoleACL {
+	return &v1alpha1.RoleACL{Tables: []v1alpha1.TableGrant{{SchemaName: "default", Name: "orders", Actions: actions}}}
+}
+
+func (h *harness) create(obj client.Object) {
+	h.t.Helper()
+	if err := h.kube.Create(context.Background(), obj); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func request(obj client.Object) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKeyFromObject(obj)}
+}
+
+// get returns the object as it is stored, or nil if it is gone.
+func (h *harness) get(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
+	h.t.Helper()
+	stored := &v1alpha1.ProjectRole{}
+	if err := h.kube.Get(context.Background(), client.ObjectKeyFromObject(role), stored); err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			return nil
+		}
+		h.t.Fatal(err)
+	}
+	return stored
+}
+
+// edit changes the spec, as a user does.
+func (h *harness) edit(role *v1alpha1.ProjectRole, change func(*v1alpha1.ProjectRole)) {
+	h.t.Helper()
+	stored := h.get(role)
+	change(stored)
+	stored.Generation++
+	if err := h.kube.Update(context.Background(), stored); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// pass makes one pass over a role.
+func (h *harness) pass(role *v1alpha1.ProjectRole) (ctrl.Result, error) {
+	return h.reconcile(context.Background(), request(role))
+}
+
+// settle makes passes until one asks for nothing but the next look at the usual interval, or for none.
+func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
+	h.t.Helper()
+	for range 20 {
+		result, err := h.pass(role)
+		if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > interval/2) {
+			return h.get(role)
+		}
+	}
+	h.t.Fatalf("did not settle: %s", describe(h.get(role)))
+	return nil
+}
+
+// quiet makes one more pass and asserts that it writes nothing, to the cloud or to the API server.
+func (h *harness) quiet(role *v1alpha1.ProjectRole) {
+	h.t.Helper()
+	cloudWrites, kubeWrites, version := len(h.cloud.Writes()), h.writes, h.get(role).ResourceVersion
+	if _, err := h.pass(role); err != nil {
+		h.t.Errorf("quiet pass: %v", err)
+	}
+	if n := len(h.cloud.Writes()) - cloudWrites; n != 0 {
+		h.t.Errorf("the quiet pass made %d cloud writes", n)
+	}
+	if n := h.writes - kubeWrites; n != 0 || h.get(role).ResourceVersion != version {
+		h.t.Errorf("the quiet pass made %d API writes", n)
+	}
+}
+
+func describe(role *v1alpha1.ProjectRole) string {
+	if role == nil {
+		return "gone"
+	}
+	var out []string
+	for _, c := range role.Status.Conditions {
+		out = append(out, fmt.Sprintf("%s=%s/%s: %s", c.Type, c.Status, c.Reason, c.Message))
+	}
+	return strings.Join(out, "; ")
+}
+
+// mustBe asserts the Ready condition.
+func mustBe(t testing.TB, role *v1alpha1.ProjectRole, status metav1.ConditionStatus, reason string) {
+	t.Helper()
+	if role == nil {
+		t.Fatal("the object is gone")
+	}
+	ready := conditions.ReadyCondition(role)
+	if ready == nil || ready.Status != status || ready.Reason != reason {
+		t.Errorf("got %s, want Ready=%s/%s", describe(role), status, reason)
+	}
+}
+
+// granted lists what the fake holds for a role, as "kind schema.name: action action".
+func (h *harness) granted(role string) []string {
+	var out []string
+	for _, g := range h.cloud.RoleGrants(project, role) {
+		out = append(out, fmt.Sprintf("%s %s.%s: %s", g.Kind, g.SchemaName, g.Name, strings.Join(g.Actions, " ")))
+	}
+	slices.Sort(out)
+	return out
+}
