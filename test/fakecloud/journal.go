@@ -1,0 +1,139 @@
+package fakecloud
+
+import (
+	"slices"
+	"time"
+)
+
+// What a Change does.
+const (
+	ChangeGrant        = "grant"
+	ChangeRevoke       = "revoke"
+	ChangeCreateRole   = "createRole"
+	ChangeDropRole     = "dropRole"
+	ChangeAddMember    = "addMember"
+	ChangeRemoveMember = "removeMember"
+)
+
+// Change is one effect of a call on the state. Effects that were there already are left out: a
+// second identical GRANT has no changes.
+type Change struct {
+	Change     string   `json:"change"`
+	Role       string   `json:"role"`
+	Kind       string   `json:"kind,omitempty"`
+	SchemaName string   `json:"schemaName,omitempty"`
+	Name       string   `json:"name,omitempty"`
+	Actions    []string `json:"actions,omitempty"`
+	Principal  string   `json:"principal,omitempty"`
+}
+
+func grantChange(change, role string, g Grant, actions []string) Change {
+	return Change{
+		Change: change, Role: role, Kind: g.Kind, SchemaName: g.SchemaName, Name: g.Name,
+		Actions: slices.Clone(actions),
+	}
+}
+
+// Entry is one API call in the journal.
+type Entry struct {
+	// Seq counts from 1 and never starts again.
+	Seq  int       `json:"seq"`
+	Time time.Time `json:"time"`
+	// Service is maxcompute (the OpenAPI) or odps.
+	Service string `json:"service"`
+	// Action is the OpenAPI's action, or Statement or PollStatement.
+	Action    string `json:"action"`
+	Project   string `json:"project,omitempty"`
+	Role      string `json:"role,omitempty"`
+	Statement string `json:"statement,omitempty"`
+	// Write tells that the call asks for a change.
+	Write bool `json:"write"`
+	// Applied tells that the change was accepted and made, even if there was nothing to change and
+	// even if the client never saw the reply.
+	Applied bool `json:"applied"`
+	// Status is 0 if nothing was sent.
+	Status int `json:"status"`
+	// Code is the error code that was sent.
+	Code string `json:"code,omitempty"`
+	// Fault names the injected fault that decided the outcome.
+	Fault       string   `json:"fault,omitempty"`
+	AccessKeyID string   `json:"accessKeyID,omitempty"`
+	RequestID   string   `json:"requestID"`
+	Changes     []Change `json:"changes,omitempty"`
+}
+
+type journal struct {
+	entries []Entry
+	last    int
+}
+
+// next is the number that the next entry will have.
+func (j *journal) next() int { return j.last + 1 }
+
+func (j *journal) add(e Entry) {
+	j.last++
+	e.Seq = j.last
+	j.entries = append(j.entries, e)
+}
+
+// Journal returns every API call since the start or the last ResetJournal, in the order in which
+// they took effect. The caller must not modify the changes within.
+func (s *Server) Journal() []Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.journal.entries)
+}
+
+// ResetJournal forgets the calls so far. Sequence numbers go on.
+func (s *Server) ResetJournal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journal.entries = nil
+}
+
+// Writes returns the calls that asked for a change, whether or not it was made.
+func (s *Server) Writes() []Entry {
+	return slices.DeleteFunc(s.Journal(), func(e Entry) bool { return !e.Write })
+}
+
+// Count returns how many calls with the given action are in the journal.
+func (s *Server) Count(action string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for i := range s.journal.entries {
+		if s.journal.entries[i].Action == action {
+			n++
+		}
+	}
+	return n
+}
+
+// LastSeq returns the number of the latest entry, for use as a point in time.
+func (s *Server) LastSeq() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.journal.last
+}
+
+// Violations returns what was asked of the server that no correct client asks. Tests assert that
+// it is empty.
+func (s *Server) Violations() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.violations)
+}
+
+// ResetViolations forgets them.
+func (s *Server) ResetViolations() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.violations = nil
+}
+
+// MaxInFlight returns the largest number of API calls that were under way at once.
+func (s *Server) MaxInFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maxFlight
+}

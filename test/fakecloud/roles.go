@@ -1,0 +1,199 @@
+package fakecloud
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// newRole is what a create request asks for.
+type newRole struct {
+	name, typ, policy string
+	acl               []Grant
+}
+
+// createRole refuses the whole request if any part of it is wrong.
+func (t *txn) createRole(n newRole) *problem {
+	p, refusal := t.project()
+	if refusal != nil {
+		return refusal
+	}
+	if refusal := n.check(); refusal != nil {
+		return refusal
+	}
+	name := fold(n.name)
+	if p.roles[name] != nil {
+		return alreadyExists(t.c, t.s.exists, n.name)
+	}
+	r := &role{name: name, typ: n.typ, policy: n.policy}
+	for _, g := range n.acl {
+		canon, refusal := t.grantable(p, r, g)
+		if refusal != nil {
+			return refusal
+		}
+		r.acl, _ = merge(r.acl, canon)
+	}
+	t.changed(Change{Change: ChangeCreateRole, Role: name})
+	for _, g := range r.acl {
+		t.changed(grantChange(ChangeGrant, name, g, g.Actions))
+	}
+	t.put(p, name, r)
+	return nil
+}
+
+func (n *newRole) check() *problem {
+	if !roleName.MatchString(n.name) {
+		return invalid("invalid role name '%s'", n.name)
+	}
+	switch n.typ {
+	case typeResource, typeAdmin:
+	case "":
+		n.typ = typeResource // "Alibaba Cloud documentation: CREATE ROLE": resource unless said otherwise
+	default:
+		return invalid("invalid role type '%s'", n.typ)
+	}
+	if n.typ == typeAdmin && len(n.acl) > 0 {
+		return invalid("an admin role takes a policy, not an acl")
+	}
+	if n.policy != "" && !isObject(n.policy) {
+		return invalid("failed to check policy format: not a JSON object")
+	}
+	return nil
+}
+
+func isObject(text string) bool {
+	var v map[string]json.RawMessage
+	return json.Unmarshal([]byte(text), &v) == nil && v != nil
+}
+
+// grantable checks that a role may be granted something in a project.
+func (t *txn) grantable(p *project, r *role, g Grant) (Grant, *problem) {
+	canon, refusal := canonical(g)
+	switch {
+	case refusal != nil:
+		return Grant{}, refusal
+	case r.typ == typeAdmin:
+		return Grant{}, invalid("the admin role '%s' takes a policy, not an acl", r.name)
+	case canon.Kind == "project" && canon.Name != p.name:
+		return Grant{}, invalid("a role of project %s has no rights on project %s", p.name, canon.Name)
+	case canon.SchemaName != defaultSchema && !p.threeTier:
+		return Grant{}, invalid("project %s has no schemas", p.name)
+	case !p.exists(canon):
+		return Grant{}, noObject(t.c, canon)
+	}
+	return canon, nil
+}
+
+// grant succeeds whether or not the role has the grant already.
+func (t *txn) grant(name string, g Grant) *problem {
+	p, r, refusal := t.role(name)
+	if refusal != nil {
+		return refusal
+	}
+	canon, refusal := t.grantable(p, r, g)
+	if refusal != nil {
+		return refusal
+	}
+	acl, added := merge(r.acl, canon)
+	if len(added) > 0 {
+		t.changed(grantChange(ChangeGrant, r.name, canon, added))
+		t.put(p, r.name, r.withACL(acl))
+	}
+	return nil
+}
+
+// revoke succeeds whether or not the role has the grant. The object need not exist: whoever revokes
+// may have lost a race against a dropped table.
+func (t *txn) revoke(name string, g Grant) *problem {
+	p, r, refusal := t.role(name)
+	if refusal != nil {
+		return refusal
+	}
+	canon, refusal := canonical(g)
+	if refusal != nil {
+		return refusal
+	}
+	acl, removed := remove(r.acl, canon)
+	if len(removed) > 0 {
+		t.changed(grantChange(ChangeRevoke, r.name, canon, removed))
+		t.put(p, r.name, r.withACL(acl))
+	}
+	return nil
+}
+
+// dropRole refuses to drop what users hold ("Alibaba Cloud documentation: DROP ROLE").
+func (t *txn) dropRole(name string) *problem {
+	p, r, refusal := t.role(name)
+	switch {
+	case refusal != nil:
+		return refusal
+	case slices.Contains(builtInRoles, r.name):
+		return invalid("the built-in role '%s' cannot be dropped", r.name)
+	case len(r.members) > 0:
+		return roleInUse(t.c, r.name)
+	}
+	t.changed(Change{Change: ChangeDropRole, Role: r.name})
+	t.put(p, r.name, nil)
+	return nil
+}
+
+// updateMembers adds, then removes; the order is made up. Nothing happens unless all of it can.
+func (t *txn) updateMembers(name string, add, remove []string) *problem {
+	p, r, refusal := t.role(name)
+	if refusal != nil {
+		return refusal
+	}
+	added, refusal := principals(add)
+	if refusal != nil {
+		return refusal
+	}
+	removed, refusal := principals(remove)
+	if refusal != nil {
+		return refusal
+	}
+	for _, m := range added {
+		if _, known := p.users[m]; p.strict && !known {
+			return invalid("Invalid account Name %s", m)
+		}
+	}
+	t.setMembers(p, r, added, removed)
+	return nil
+}
+
+func (t *txn) setMembers(p *project, r *role, add, remove []string) {
+	members := slices.Clone(r.members)
+	changes := len(t.changes)
+	for _, m := range add {
+		p.users[m] = struct{}{}
+		t.s.tenant.add(m)
+		i, found := slices.BinarySearch(members, m)
+		if found {
+			continue
+		}
+		members = slices.Insert(members, i, m)
+		t.changed(Change{Change: ChangeAddMember, Role: r.name, Principal: m})
+	}
+	for _, m := range remove {
+		i, found := slices.BinarySearch(members, m)
+		if !found {
+			continue
+		}
+		members = slices.Delete(members, i, i+1)
+		t.changed(Change{Change: ChangeRemoveMember, Role: r.name, Principal: m})
+	}
+	if len(t.changes) > changes {
+		t.put(p, r.name, r.withMembers(members))
+	}
+}
+
+// dropObject removes an object and, silently, every grant on it ("Alibaba Cloud documentation:
+// ACL-based access control").
+func (t *txn) dropObject(p *project, o object) {
+	delete(p.objects, o)
+	for _, name := range p.sortedNames() {
+		r := p.roles[name]
+		acl := slices.DeleteFunc(slices.Clone(r.acl), func(g Grant) bool { return objectOf(g) == o })
+		if len(acl) < len(r.acl) {
+			t.put(p, name, r.withACL(acl))
+		}
+	}
+}

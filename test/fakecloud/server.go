@@ -1,0 +1,362 @@
+package fakecloud
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// DefaultAccessKeyID and DefaultAccessKeySecret are the identity of a server that was created
+	// without identities. They open nothing but this fake.
+	DefaultAccessKeyID     = "FAKEACCESSKEYID"
+	DefaultAccessKeySecret = "fake-secret-that-opens-nothing"
+
+	// maxBody bounds what one request may send.
+	maxBody = 4 << 20
+)
+
+// Options say how a Server starts. The zero value is usable.
+type Options struct {
+	// Projects that exist from the start. More can be added with AddProject.
+	Projects []Project
+	// Identities maps access key ids to their secrets. Empty: the default identity.
+	Identities map[string]string
+	// Clock tells the time for signatures, the journal and rate limits. Default: time.Now.
+	Clock func() time.Time
+	// Latency is added to every API call. It is real time, whatever Clock says.
+	Latency time.Duration
+	// Exists is how the service says that a role is already there.
+	Exists ExistsSpelling
+}
+
+// ExistsSpelling selects how the service refuses to create what exists. The real code is not
+// documented, so a client has to cope with each of them.
+type ExistsSpelling int
+
+const (
+	// ExistsConflict is HTTP 409 with a code that names the matter.
+	ExistsConflict ExistsSpelling = iota
+	// ExistsUnknownCode is HTTP 400 with a code that tells nothing; only the message says it.
+	ExistsUnknownCode
+)
+
+// Server is the fake. It implements http.Handler and is safe for concurrent use.
+type Server struct {
+	admin http.Handler
+	clock func() time.Time
+
+	// mu guards everything below. A call is executed and journaled under one hold of it, so the
+	// order of the journal is the order in which the world changed.
+	mu         sync.Mutex
+	exists     ExistsSpelling
+	latency    time.Duration
+	identities map[string]*Identity
+	projects   map[string]*project
+	tenant     tenant
+	instances  map[string]*instance
+	nonces     nonces
+	limits     map[string]*bucket
+	faults     []*activeFault
+	journal    journal
+	violations []string
+	revision   uint64
+	requests   int
+	inFlight   int
+	maxFlight  int
+}
+
+// New returns a server with the given projects and identities.
+func New(opts Options) *Server {
+	s := &Server{
+		clock:      opts.Clock,
+		exists:     opts.Exists,
+		latency:    opts.Latency,
+		identities: map[string]*Identity{},
+		projects:   map[string]*project{},
+		instances:  map[string]*instance{},
+		limits:     map[string]*bucket{},
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	for _, p := range opts.Projects {
+		s.AddProject(p)
+	}
+	for id, secret := range opts.Identities {
+		s.AddIdentity(Identity{AccessKeyID: id, AccessKeySecret: secret})
+	}
+	if len(opts.Identities) == 0 {
+		s.AddIdentity(Identity{AccessKeyID: DefaultAccessKeyID, AccessKeySecret: DefaultAccessKeySecret})
+	}
+	s.admin = newAdmin(s)
+	return s
+}
+
+// call is one API request on its way through the server.
+type call struct {
+	service     string
+	action      string
+	project     string
+	role        string
+	statement   string
+	write       bool
+	requestID   string
+	accessKeyID string
+	proto       protocol
+	// run carries the call out; nil if the request was refused while it was decoded.
+	run operation
+	// refusal is why run must not be called.
+	refusal *problem
+}
+
+// operation reads or changes the state within a transaction.
+type operation func(*txn) (answer, *problem)
+
+// answer is a successful outcome. render is called after the lock is released and must only use
+// immutable state.
+type answer struct {
+	// status is 200 unless it is set.
+	status int
+	// whole tells that render gives the whole body of an ODPS answer, not just the result.
+	whole bool
+	// details adds the httpCode, errorCode and errorMsg members of the OpenAPI's Get calls.
+	details bool
+	render  func() []byte
+}
+
+func (a answer) httpStatus() int { return cmp.Or(a.status, http.StatusOK) }
+
+// protocol knows how one of the services spells successes and failures.
+type protocol interface {
+	success(requestID string, a answer) reply
+	failure(requestID string, p *problem) reply
+}
+
+// reply is an HTTP response.
+type reply struct {
+	status      int
+	contentType string
+	header      map[string]string
+	body        []byte
+}
+
+// delivery is how the outcome of a call reaches the client.
+type delivery int
+
+const (
+	deliver delivery = iota
+	deliverNothing
+	deliverNever
+)
+
+// outcome is what execute decided.
+type outcome struct {
+	answer   answer
+	problem  *problem
+	raw      *reply
+	mangle   func(reply) reply
+	delivery delivery
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, adminPrefix) {
+		s.admin.ServeHTTP(w, r)
+		return
+	}
+	s.enter()
+	defer s.leave()
+	s.serveAPI(w, r)
+}
+
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
+	// The body is read to its end first: only then does net/http notice a client that goes away.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "cannot read the request", http.StatusBadRequest)
+		return
+	}
+	c := s.decode(r, body)
+	// Who is not known learns nothing about the rest of the request.
+	if c.refusal == nil || !c.refusal.violation {
+		c.refusal = cmp.Or(s.authenticate(c, r, body), c.refusal)
+	}
+	if err := wait(r.Context(), s.latencyFor(c)); err != nil {
+		s.abandon(c)
+		return
+	}
+	out := s.execute(c)
+	switch out.delivery {
+	case deliverNothing:
+		panic(http.ErrAbortHandler) // closes the connection without a word, as net/http documents
+	case deliverNever:
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	}
+	s.send(w, c, out)
+}
+
+// decode recognises the service by the path, which is case-sensitive.
+func (s *Server) decode(r *http.Request, body []byte) *call {
+	c := &call{requestID: s.nextRequestID(), action: "Unknown"}
+	switch {
+	case strings.HasPrefix(r.URL.Path, openAPIPrefix):
+		c.service, c.proto = "maxcompute", openAPIProtocol{}
+		c.refusal = decodeOpenAPI(c, r, body)
+	case strings.HasPrefix(r.URL.Path, odpsPrefix):
+		c.service, c.proto = "odps", odpsProtocol{}
+		c.refusal = decodeODPS(c, r, body)
+	default:
+		c.proto = openAPIProtocol{}
+		c.refusal = unknown("%s %s: no service has this path", r.Method, r.URL.Path)
+	}
+	if c.refusal != nil && c.refusal.violation {
+		s.violate(c.refusal.message)
+	}
+	return c
+}
+
+// execute carries out a call and journals it, under one hold of the lock.
+func (s *Server) execute(c *call) outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.begin(c)
+	out, fault := s.decide(t, c)
+	s.record(c, t, out, fault)
+	return out
+}
+
+// decide runs the call unless something forbids it. The order is that of a gateway: the request
+// itself, who sends it, how often, and only then what it asks for.
+func (s *Server) decide(t *txn, c *call) (outcome, *activeFault) {
+	if c.refusal != nil {
+		return outcome{problem: c.refusal}, nil
+	}
+	if p := s.denied(c); p != nil {
+		return outcome{problem: p}, nil
+	}
+	if p := s.throttled(c); p != nil {
+		return outcome{problem: p}, nil
+	}
+	if f := s.pickFault(t, c); f != nil {
+		return f.apply(t, c), f
+	}
+	return run(t, c), nil
+}
+
+func run(t *txn, c *call) outcome {
+	a, p := c.run(t)
+	return outcome{answer: a, problem: p}
+}
+
+// record appends the call to the journal.
+func (s *Server) record(c *call, t *txn, out outcome, fault *activeFault) {
+	e := Entry{
+		Time: s.clock(), Service: c.service, Action: c.action, Project: c.project, Role: c.role,
+		Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, RequestID: c.requestID,
+		Applied: len(t.changes) > 0 || c.write && t.ran && out.problem == nil,
+		Changes: t.changes,
+	}
+	if fault != nil {
+		e.Fault = fault.Name
+	}
+	switch {
+	case out.delivery != deliver:
+	case out.raw != nil:
+		e.Status = out.raw.status
+		if fault != nil {
+			e.Code = fault.Code
+		}
+	case out.problem != nil:
+		e.Status, e.Code = out.problem.status, out.problem.code
+	default:
+		e.Status = out.answer.httpStatus()
+	}
+	s.journal.add(e)
+}
+
+// abandon journals a call whose client went away before anything was done.
+func (s *Server) abandon(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record(c, s.begin(c), outcome{delivery: deliverNothing}, nil)
+}
+
+func (s *Server) send(w http.ResponseWriter, c *call, out outcome) {
+	var rep reply
+	switch {
+	case out.raw != nil:
+		rep = *out.raw
+	case out.problem != nil:
+		rep = c.proto.failure(c.requestID, out.problem)
+	default:
+		rep = c.proto.success(c.requestID, out.answer)
+	}
+	if out.mangle != nil {
+		rep = out.mangle(rep)
+	}
+	h := w.Header()
+	h.Set("Content-Type", rep.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(rep.body)))
+	h.Set("x-acs-request-id", c.requestID)
+	h.Set("x-odps-request-id", c.requestID)
+	for k, v := range rep.header {
+		h.Set(k, v)
+	}
+	w.WriteHeader(rep.status)
+	if _, err := w.Write(rep.body); err != nil {
+		return // the client went away, which is no concern of the server's
+	}
+}
+
+func (s *Server) enter() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight++
+	s.maxFlight = max(s.maxFlight, s.inFlight)
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+}
+
+// nextRequestID counts instead of drawing at random, so that a failing test fails alike twice.
+func (s *Server) nextRequestID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	return fmt.Sprintf("FA4E0000-0000-4000-8000-%012X", s.requests)
+}
+
+func (s *Server) violate(message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.violations = append(s.violations, message)
+}
+
+// errGone says that the client ended the request.
+var errGone = errors.New("client went away")
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return errGone
+	}
+}
