@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,12 +27,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -37,6 +43,11 @@ const (
 	namespace = "team"
 	interval  = 10 * time.Minute
 )
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
 
 // harness is one operator, without a manager, between an API server that lives in memory and the fake cloud.
 type harness struct {
@@ -51,6 +62,11 @@ type harness struct {
 	reconcile               func(context.Context, ctrl.Request) (ctrl.Result, error)
 	connection              *controllers.ConnectionReconciler
 	timeout                 time.Duration
+	// foreign says that the roles in the cloud were made by somebody else.
+	foreign bool
+	// calls counts the calls to the cloud since the start; crash, if set, may end the operator before or after one.
+	calls atomic.Int64
+	crash func(call int64, before bool)
 }
 
 func newHarness(t testing.TB) *harness {
@@ -127,14 +143,33 @@ func (h *harness) interceptors() interceptor.Funcs {
 
 // restart replaces the operator by a new one that knows nothing.
 func (h *harness) restart() {
+	httpClient := maxcompute.NewHTTPClient()
+	httpClient.Transport = &crashingTransport{harness: h, next: httpClient.Transport}
 	resolver := &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, HTTP: maxcompute.NewHTTPClient(), Clock: clock.RealClock{},
+		Connections: h.kube, Secrets: h.kube, HTTP: httpClient, Clock: clock.RealClock{},
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
 	r := controllers.NewProjectRoleReconciler(h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})
 	r.Events = h.events
 	h.reconcile = r.Reconcile
 	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
+}
+
+// crashingTransport lets a test end the operator around a call to the cloud.
+type crashingTransport struct {
+	harness *harness
+	next    http.RoundTripper
+}
+
+func (c *crashingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	n := c.harness.calls.Add(1)
+	if c.harness.crash == nil {
+		return c.next.RoundTrip(request)
+	}
+	c.harness.crash(n, true)
+	response, err := c.next.RoundTrip(request)
+	c.harness.crash(n, false)
+	return response, err
 }
 
 func newRole(name string, acl *v1alpha1.RoleACL) *v1alpha1.ProjectRole {
@@ -188,21 +223,50 @@ func (h *harness) edit(role *v1alpha1.ProjectRole, change func(*v1alpha1.Project
 }
 
 // pass makes one pass over a role.
-func (h *harness) pass(role *v1alpha1.ProjectRole) (ctrl.Result, error) {
+func (h *harness) pass(role *v1alpha1.ProjectRole) (result ctrl.Result, err error) {
+	defer func() {
+		switch reason := recover(); reason {
+		case nil:
+		case crashed:
+			err = crashed
+			h.restart()
+		default:
+			panic(reason)
+		}
+	}()
 	return h.reconcile(context.Background(), request(role))
 }
+
+// crashed is what a test panics with to end the operator: whatever it knew is gone, and a new one goes on.
+var crashed = errors.New("the operator crashed")
 
 // settle makes passes until one asks for nothing but the next look at the usual interval, or for none.
 func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
 	h.t.Helper()
 	for range 20 {
 		result, err := h.pass(role)
+		h.checkTracked(role)
 		if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > interval/2) {
 			return h.get(role)
 		}
 	}
 	h.t.Fatalf("did not settle: %s", describe(h.get(role)))
 	return nil
+}
+
+// checkTracked asserts that nothing is in the cloud that a new operator, with nothing but the API server to go by, would not know of.
+func (h *harness) checkTracked(role *v1alpha1.ProjectRole) {
+	h.t.Helper()
+	stored := h.get(role)
+	if stored == nil || !h.cloud.RoleExists(project, role.Spec.RoleName) {
+		return
+	}
+	if !controllerutil.ContainsFinalizer(stored, engine.Finalizer) {
+		h.t.Error("the role is in the cloud and its object has no finalizer")
+	}
+	if !stored.Status.Created && !stored.Status.Creating && !h.foreign {
+		h.t.Errorf("the role is in the cloud and its object does not know that it made it: %+v", stored.Status)
+	}
 }
 
 // quiet makes one more pass and asserts that it writes nothing, to the cloud or to the API server.

@@ -199,6 +199,7 @@ func TestExistingRoleOfSomebodyElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
 			h.cloud.SetExists(spelling)
+			h.foreign = true
 			// The list is known and lacks the role when somebody else creates it.
 			other := newRole("other", tables("Select"))
 			h.create(other)
