@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+)
+
+const (
+	timeout = 30 * time.Second
+	poll    = 50 * time.Millisecond
+)
+
+// seen is what a user sees of an object: Ready with its reason, and what kstatus makes of it.
+func seen(obj conditions.Object) func() string {
+	return func() string {
+		key := client.ObjectKey{Namespace: obj.GetNamespace(), Name: obj.GetName()}
+		o, ok := obj.(client.Object)
+		if !ok {
+			return "not an object"
+		}
+		if err := bed.Kube.Get(context.Background(), key, o); err != nil {
+			return client.IgnoreNotFound(err).Error()
+		}
+		ready := conditions.ReadyCondition(obj)
+		if ready == nil {
+			return "no Ready condition"
+		}
+		return string(ready.Status) + "/" + ready.Reason + " " + kstatusOf(o)
+	}
+}
+
+func kstatusOf(obj client.Object) string {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return err.Error()
+	}
+	result, err := status.Compute(&unstructured.Unstructured{Object: content})
+	if err != nil {
+		return err.Error()
+	}
+	return string(result.Status)
+}
+
+func grantsOf(s space, role string) func() string {
+	return func() string {
+		var out []string
+		for _, g := range bed.Cloud.RoleGrants(s.project, role) {
+			out = append(out, g.Name+":"+strings.Join(g.Actions, ","))
+		}
+		return strings.Join(out, " ")
+	}
+}
+
+func TestAManifestBecomesAConvergedACL(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	role := s.role("reader", "Describe", "Select")
+	create(t, s.secret(), s.connection(), role)
+	out, err := kubectl(t, "", "wait", "--for=condition=Ready", "--timeout=30s", "-n", s.namespace, "projectrole/reader", "connection/prod")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(seen(role)()).To(Equal("True/Succeeded Current"))
+	g.Expect(grantsOf(s, "reader")()).To(Equal("orders:describe,select"))
+
+	out, err = kubectl(t, "", "get", "maxcompute", "-n", s.namespace)
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(out).To(MatchRegexp(`reader +` + s.project + ` +reader +True +Succeeded`))
+	out, err = kubectl(t, "", "get", "mcrole", "-n", s.namespace, "-o", "wide")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(out).To(MatchRegexp(`MESSAGE +CONNECTION +SUSPENDED`))
+
+	g.Expect(bed.Cloud.Revoke(s.project, "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}})).To(Succeed())
+	g.Eventually(grantsOf(s, "reader"), timeout, poll).Should(Equal("orders:describe,select"), "the drift is corrected")
+
+	out, err = kubectl(t, "", "patch", "mcrole/reader", "-n", s.namespace, "--type=json", "-p", `[{"op":"replace","path":"/spec/acl/tables/0/actions","value":["Select"]}]`)
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Eventually(grantsOf(s, "reader"), timeout, poll).Should(Equal("orders:select"), "the shrink is carried out")
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+
+	out, err = kubectl(t, "", "delete", "mcrole/reader", "-n", s.namespace, "--timeout=30s")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(bed.Cloud.RoleExists(s.project, "reader")).To(BeFalse())
+
+	out, err = kubectl(t, "", "get", "events", "-n", s.namespace)
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(out).To(And(ContainSubstring("created Role reader, granted 2"), ContainSubstring("revoked 1")))
+}
+
+func TestQuietPassesWriteNothing(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	role := s.role("reader", "Select")
+	create(t, s.secret(), s.connection(), role)
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+	version := role.ResourceVersion
+	reads := func() int {
+		n := 0
+		for _, e := range bed.Cloud.Journal() {
+			if e.Project == s.project && e.Action == "GetRoleAcl" {
+				n++
+			}
+		}
+		return n
+	}
+	before := reads()
+	g.Eventually(reads, timeout, poll).Should(BeNumerically(">=", before+3), "three more looks")
+	g.Expect(bed.Kube.Get(t.Context(), client.ObjectKeyFromObject(role), role)).To(Succeed())
+	g.Expect(role.ResourceVersion).To(Equal(version))
+}
+
+func TestDependenciesMayComeInAnyOrder(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	role, connection := s.role("reader", "Select"), s.connection()
+	create(t, role)
+	g.Eventually(seen(role), timeout, poll).Should(Equal("False/ConnectionNotReady InProgress"))
+	create(t, connection)
+	g.Eventually(seen(connection), timeout, poll).Should(Equal("False/SecretNotFound InProgress"))
+	g.Eventually(seen(role), timeout, poll).Should(Equal("False/ConnectionNotReady InProgress"))
+	create(t, s.secret())
+	g.Eventually(seen(connection), timeout, poll).Should(Equal("True/Succeeded Current"))
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+}
+
+func TestWhatAUserSeesOfFailures(t *testing.T) {
+	tests := map[string]struct {
+		arrange func(t *testing.T, s space)
+		want    string
+	}{
+		"somebody else's role stalls": {func(t *testing.T, s space) {
+			if err := bed.Cloud.CreateRole(s.project, "reader", "resource"); err != nil {
+				t.Fatal(err)
+			}
+		}, "False/AlreadyExists Failed"},
+		"a missing project is waited for": {func(_ *testing.T, s space) { bed.Cloud.RemoveProject(s.project) }, "False/ProjectNotFound InProgress"},
+		"a denied call is repeated slowly": {func(_ *testing.T, s space) {
+			bed.Cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultAccessDenied, Project: s.project})
+		}, "False/PermissionDenied InProgress"},
+		"throttling is waited out": {func(_ *testing.T, s space) {
+			bed.Cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultThrottle, Project: s.project})
+		}, "False/RemoteUnavailable InProgress"},
+		"a page of another server is not believed": {func(_ *testing.T, s space) {
+			bed.Cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultWrongEndpoint, Project: s.project})
+		}, "False/UnexpectedResponse InProgress"},
+		"a table that does not exist is named": {func(t *testing.T, s space) {
+			if err := bed.Cloud.SetStrict(s.project, true); err != nil {
+				t.Fatal(err)
+			}
+		}, "False/PartiallyApplied InProgress"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newSpace(t)
+			tc.arrange(t, s)
+			role := s.role("reader", "Select")
+			create(t, s.secret(), s.connection(), role)
+			g.Eventually(seen(role), timeout, poll).Should(Equal(tc.want))
+		})
+	}
+}
+
+func TestRefusedCredentialsAndTheirRotation(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	secret := s.secret()
+	secret.StringData["accessKeySecret"] = "fake-secret-that-is-wrong"
+	role, connection := s.role("reader", "Select"), s.connection()
+	create(t, secret, connection, role)
+	g.Eventually(seen(connection), timeout, poll).Should(Equal("False/AuthenticationFailed InProgress"))
+	g.Eventually(seen(role), timeout, poll).Should(Equal("False/AuthenticationFailed InProgress"))
+	g.Expect(bed.Kube.Update(t.Context(), &corev1.Secret{ObjectMeta: secret.ObjectMeta, StringData: s.secret().StringData})).To(Succeed())
+	g.Eventually(seen(connection), timeout, poll).Should(Equal("True/Succeeded Current"))
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+	out, err := kubectl(t, "", "get", "maxcompute,events", "-n", s.namespace, "-o", "yaml")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(out + bed.Manager.Output()).NotTo(ContainSubstring("fake-secret"))
+}
+
+func TestBornSuspended(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	role := s.role("reader", "Select")
+	role.Spec.Suspend = true
+	create(t, s.secret(), s.connection(), role)
+	g.Eventually(seen(role), timeout, poll).Should(HavePrefix("Unknown/Suspended"))
+	g.Expect(role.Status.ObservedGeneration).To(Equal(int64(-1)))
+	out, err := kubectl(t, "", "patch", "mcrole/reader", "-n", s.namespace, "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+}
+
+func TestKilledManagerLeavesNothingUntracked(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret(), s.connection())
+	var roles []*v1alpha1.ProjectRole
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		role := s.role(name, "Select")
+		roles = append(roles, role)
+		create(t, role)
+		bed.Manager.Kill()
+		g.Expect(startManager()).To(Succeed())
+	}
+	for _, role := range roles {
+		g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+		g.Expect(role.Status.Created && !role.Status.Creating).To(BeTrue())
+	}
+	g.Expect(bed.Cloud.Roles(s.project)).To(HaveLen(len(roles)))
+	for _, role := range roles {
+		g.Expect(bed.Kube.Delete(t.Context(), role)).To(Succeed())
+	}
+	g.Eventually(func() int { return len(bed.Cloud.Roles(s.project)) }, timeout, poll).Should(BeZero())
+}
+
+func TestSpecIsNeverWritten(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	role := s.role("reader", "Select")
+	create(t, s.secret(), s.connection(), role)
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+	g.Expect(role.Generation).To(Equal(int64(1)))
+	for _, field := range role.ManagedFields {
+		if field.Operation == metav1.ManagedFieldsOperationUpdate && field.Manager == "manager" {
+			g.Expect(string(field.FieldsV1.Raw)).NotTo(ContainSubstring(`"f:spec"`))
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package testbed
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// Manager is the built manager as a process.
+type Manager struct {
+	binary, kubeconfig string
+	command            *exec.Cmd
+	log                *os.File
+}
+
+// Start runs the manager with flags beside those that the testbed needs.
+func (m *Manager) Start(flags ...string) error {
+	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0"}, flags...)...)
+	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.kubeconfig)
+	m.command.Stderr = m.log
+	return m.command.Start()
+}
+
+// Stop asks the manager to end and waits for it. A manager that does not run is left alone.
+func (m *Manager) Stop() { m.end(syscall.SIGTERM) }
+
+// Kill ends the manager at once, as a crash does.
+func (m *Manager) Kill() { m.end(syscall.SIGKILL) }
+
+func (m *Manager) end(signal os.Signal) {
+	if m.command == nil {
+		return
+	}
+	// It may have ended by itself, and how it ended does not matter.
+	_ = errors.Join(m.command.Process.Signal(signal), m.command.Wait()) //nolint:errcheck // see above
+	m.command = nil
+}
+
+// Output is what the manager has logged so far.
+func (m *Manager) Output() string {
+	text, err := os.ReadFile(m.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
