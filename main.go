@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -21,13 +22,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 )
 
 // leaderElectionID names the lease of the active replica.
@@ -60,6 +61,8 @@ func parseFlags() flags {
 	flag.DurationVar(&f.defaultInterval, "default-interval", 10*time.Minute, "Time between two looks at the cloud for objects without spec.interval, give or take 10 %.")
 	flag.StringVar(&f.endpointSuffixes, "allowed-endpoint-suffixes", strings.Join(connect.DefaultEndpointSuffixes, ","), "Comma-separated domains below which the endpoints of Connections must be.")
 	flag.BoolVar(&f.allowInsecureEndpoints, "allow-insecure-endpoints", false, "Allow endpoints of any host and without TLS. For development only: whoever writes a Connection then chooses where signed requests go.")
+	// A stack trace below every failed call to the cloud says nothing about it.
+	f.zap.StacktraceLevel = zapcore.PanicLevel
 	f.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return f
@@ -124,15 +127,15 @@ func managerOptions(f flags) (ctrl.Options, error) {
 	if err != nil {
 		return ctrl.Options{}, fmt.Errorf("--watch-label-selector: %w", err)
 	}
-	metrics := metricsserver.Options{BindAddress: f.metricsAddress, SecureServing: f.metricsSecure, TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}}
+	server := metricsserver.Options{BindAddress: f.metricsAddress, SecureServing: f.metricsSecure, TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }}}
 	if f.metricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		server.FilterProvider = metrics.Authorize
 	}
 	return ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   cacheOptions(f, selector),
 		Client:                  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
-		Metrics:                 metrics,
+		Metrics:                 server,
 		HealthProbeBindAddress:  f.probeAddress,
 		LeaderElection:          f.leaderElect,
 		LeaderElectionID:        leaderElectionID,

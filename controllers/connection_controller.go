@@ -18,7 +18,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections,verbs=get;list;watch
-// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections/status,verbs=patch
+// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 
 // secretPoll is how soon a missing or incomplete Secret is looked for again. Secrets are not watched.
@@ -91,7 +91,7 @@ func (r *ConnectionReconciler) store(ctx context.Context, connection, stored *v1
 	if equality.Semantic.DeepEqual(connection, stored) {
 		return nil
 	}
-	err := r.Client.Status().Patch(ctx, connection, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
+	err := r.Client.Status().Update(ctx, connection)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// The change that came in between has queued the object again.
 		return nil

@@ -135,8 +135,8 @@ func (h *harness) interceptors() interceptor.Funcs {
 		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
 			return around(func() error { return c.Patch(ctx, obj, patch, opts...) })
 		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-			return around(func() error { return c.SubResource(sub).Patch(ctx, obj, patch, opts...) })
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+			return around(func() error { return c.SubResource(sub).Update(ctx, obj, opts...) })
 		},
 	}
 }

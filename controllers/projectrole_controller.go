@@ -18,8 +18,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=maxcompute-operator.io,resources=projectroles,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=projectroles/status,verbs=patch
-// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=projectroles/finalizers,verbs=update
+// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=projectroles/status,verbs=update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 

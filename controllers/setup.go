@@ -122,7 +122,9 @@ func becameReady(before, after *v1alpha1.Connection) bool {
 func rolesOf(reader client.Reader) handler.MapFunc {
 	return func(ctx context.Context, connection client.Object) []reconcile.Request {
 		var roles v1alpha1.ProjectRoleList
-		err := reader.List(ctx, &roles, client.InNamespace(connection.GetNamespace()), client.MatchingFields{connectionIndex: connection.GetName()})
+		// Not worth waiting for writes that are under way: whoever made them is up to date.
+		err := reader.List(ctx, &roles, client.InNamespace(connection.GetNamespace()), client.MatchingFields{connectionIndex: connection.GetName()},
+			client.DisableReadYourWritesConsistency)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Could not list the roles of a Connection")
 			return nil

@@ -301,12 +301,13 @@ func (r *Reconciler[O, S]) storeIntent(ctx context.Context, obj O, stored *O) er
 	return nil
 }
 
-// store writes the status if it differs from what is stored.
+// store writes the status if it differs from what is stored. An update carries the version that the object was read at, so it fails
+// if anything has changed since; and it costs the API server less than a patch.
 func (r *Reconciler[O, S]) store(ctx context.Context, obj, stored O) error {
 	if equality.Semantic.DeepEqual(obj, stored) {
 		return nil
 	}
-	return r.Client.Status().Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
+	return r.Client.Status().Update(ctx, obj)
 }
 
 // announce makes one event of everything that a pass did.

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+)
+
+func TestCommands(t *testing.T) {
+	fake := fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: "shop"}}})
+	server := httptest.NewServer(fake)
+	defer server.Close()
+	t.Setenv("FAKECLOUD_URL", server.URL)
+	if err := fake.CreateRole("shop", "reader", "resource"); err != nil {
+		t.Fatal(err)
+	}
+	if err := fake.Grant("shop", "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select", "Describe"}}); err != nil {
+		t.Fatal(err)
+	}
+
+	// In this order: one step sees what the one before it did.
+	steps := []struct{ command, want, wantError string }{
+		{command: "acl shop reader", want: "describe, select"},
+		{command: "await shop reader table ORDERS Select"},
+		{command: "await --timeout 1ms shop reader table orders Drop", wantError: "not after 1ms"},
+		{command: "revoke shop reader table orders Select"},
+		{command: "await --gone shop reader table orders Select"},
+		{command: "acl shop reader", want: "orders   describe\n"},
+		{command: "acl shop nobody", want: "There is no role nobody"},
+		{command: "await --gone shop nobody"},
+		{command: "await --gone nowhere reader", wantError: "there is no project nowhere"},
+		{command: "revoke shop nobody table orders Select", wantError: "400"},
+		{command: "last", want: "0\n"},
+		{command: "calls --writes", want: "CALL"},
+		{command: "nonsense", wantError: "unknown command"},
+	}
+	for _, step := range steps {
+		var out bytes.Buffer
+		err := run(t.Context(), strings.Fields(step.command), &out)
+		switch {
+		case step.wantError == "" && err != nil:
+			t.Errorf("%s: %v", step.command, err)
+		case step.wantError != "" && (err == nil || !strings.Contains(err.Error(), step.wantError)):
+			t.Errorf("%s: error %v, want one with %q", step.command, err, step.wantError)
+		case !strings.Contains(out.String(), step.want):
+			t.Errorf("%s: printed %q, want %q in it", step.command, out.String(), step.want)
+		}
+	}
+}
+
+func TestCallsReadAsWhatTheyAsk(t *testing.T) {
+	tests := map[string]call{
+		"ListUsers":                       {Action: "ListUsers"},
+		"CreateRole reader in shop":       {Action: "CreateRole", Role: "reader", Project: "shop"},
+		"GRANT List ON PROJECT shop TO x": {Action: "Statement", Project: "shop", Statement: "GRANT List ON PROJECT shop TO x"},
+	}
+	for want, c := range tests {
+		if got := c.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
