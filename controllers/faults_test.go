@@ -127,7 +127,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 			h := newHarness(t)
 			h.crash = func(call int64, b bool) {
 				if call == at && b == before {
-					panic(crashed)
+					panic(errCrashed)
 				}
 			}
 			life(h)
@@ -141,7 +141,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 func TestCrashAndConflictAtEveryAPIWrite(t *testing.T) {
 	_, writes := callsOfALife(t)
 	fail := map[string]func() error{
-		"crash":       func() error { panic(crashed) },
+		"crash":       func() error { panic(errCrashed) },
 		"server gone": func() error { return errors.New("the API server does not answer") },
 	}
 	for name, failure := range fail {
@@ -189,7 +189,7 @@ func TestManyFaultsAtOnce(t *testing.T) {
 		crashAt := int64(1 + r.IntN(20))
 		h.crash = func(call int64, before bool) {
 			if call == crashAt && !before {
-				panic(crashed)
+				panic(errCrashed)
 			}
 		}
 		life(h)
@@ -241,7 +241,7 @@ func TestNoFaultIsReadAsAbsence(t *testing.T) {
 			for _, role := range []*v1alpha1.ProjectRole{fresh, settled} {
 				h.failTwice(role, tc.reason)
 			}
-			if err := h.kube.Delete(context.Background(), settled); err != nil {
+			if err := h.kube.Delete(t.Context(), settled); err != nil {
 				t.Fatal(err)
 			}
 			h.failTwice(settled, tc.reason)

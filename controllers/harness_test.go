@@ -227,8 +227,8 @@ func (h *harness) pass(role *v1alpha1.ProjectRole) (result ctrl.Result, err erro
 	defer func() {
 		switch reason := recover(); reason {
 		case nil:
-		case crashed:
-			err = crashed
+		case errCrashed:
+			err = errCrashed
 			h.restart()
 		default:
 			panic(reason)
@@ -237,8 +237,8 @@ func (h *harness) pass(role *v1alpha1.ProjectRole) (result ctrl.Result, err erro
 	return h.reconcile(context.Background(), request(role))
 }
 
-// crashed is what a test panics with to end the operator: whatever it knew is gone, and a new one goes on.
-var crashed = errors.New("the operator crashed")
+// errCrashed is what a test panics with to end the operator: whatever it knew is gone, and a new one goes on.
+var errCrashed = errors.New("the operator errCrashed")
 
 // settle makes passes until one asks for nothing but the next look at the usual interval, or for none.
 func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {

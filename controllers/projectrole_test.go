@@ -1,7 +1,6 @@
 package controllers_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -167,7 +166,7 @@ func TestLifecycleOfARole(t *testing.T) {
 	if err := h.cloud.AddMembers(project, "reader", "ALIYUN$somebody@example.com"); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.kube.Delete(context.Background(), role); err != nil {
+	if err := h.kube.Delete(t.Context(), role); err != nil {
 		t.Fatal(err)
 	}
 	if left := h.settle(role); left != nil || h.cloud.RoleExists(project, "reader") {
@@ -214,7 +213,7 @@ func TestExistingRoleOfSomebodyElse(t *testing.T) {
 			if got.Status.Created || got.Status.Creating || len(got.Status.Applied) > 0 {
 				t.Errorf("a role of somebody else was claimed: %+v", got.Status)
 			}
-			if err := h.kube.Delete(context.Background(), role); err != nil {
+			if err := h.kube.Delete(t.Context(), role); err != nil {
 				t.Fatal(err)
 			}
 			if h.settle(role) != nil || !h.cloud.RoleExists(project, "theirs") {
@@ -252,7 +251,7 @@ func TestOneMissingTableDoesNotCostTheOthers(t *testing.T) {
 		t.Errorf("the condition does not name the table: %s", message)
 	}
 	h.cloud.ResetJournal()
-	_, _ = h.pass(role)
+	_, _ = h.pass(role) //nolint:errcheck // what it cost is what counts
 	if calls := len(h.cloud.Journal()); calls > 3 {
 		t.Errorf("a failing role costs %d calls a pass, want at most 3", calls)
 	}
@@ -282,7 +281,7 @@ func TestSuspendAndRetain(t *testing.T) {
 	if got.Status.ObservedGeneration != 1 || len(h.cloud.Journal()) > 0 {
 		t.Errorf("suspension must leave the edit undecided and the cloud alone: %+v", got.Status)
 	}
-	if err := h.kube.Delete(context.Background(), role); err != nil {
+	if err := h.kube.Delete(t.Context(), role); err != nil {
 		t.Fatal(err)
 	}
 	if h.settle(role) != nil || !h.cloud.RoleExists(project, "reader") {
@@ -293,7 +292,7 @@ func TestSuspendAndRetain(t *testing.T) {
 	kept.Spec.DeletionPolicy = v1alpha1.DeletionRetain
 	h.create(kept)
 	h.settle(kept)
-	if err := h.kube.Delete(context.Background(), kept); err != nil {
+	if err := h.kube.Delete(t.Context(), kept); err != nil {
 		t.Fatal(err)
 	}
 	if h.settle(kept) != nil || !h.cloud.RoleExists(project, "kept") {
@@ -308,7 +307,7 @@ func TestRequestedAtIsEchoed(t *testing.T) {
 	h.settle(role)
 	stored := h.get(role)
 	stored.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"}
-	if err := h.kube.Update(context.Background(), stored); err != nil {
+	if err := h.kube.Update(t.Context(), stored); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.settle(role); got.Status.LastHandledReconcileAt != "now" {

@@ -97,7 +97,7 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl
 	case deleting && obj.IsRetained():
 		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "retained: the cloud was left as it is")
 	case obj.IsSuspended():
-		return r.suspend(ctx, obj)
+		return ctrl.Result{}, r.suspend(ctx, obj)
 	}
 	if err := r.addFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
@@ -258,10 +258,10 @@ func concernsAll(err error) bool {
 }
 
 // suspend makes no call to the cloud and leaves the conditions as they are.
-func (r *Reconciler[O, S]) suspend(ctx context.Context, obj O) (ctrl.Result, error) {
+func (r *Reconciler[O, S]) suspend(ctx context.Context, obj O) error {
 	stored := snapshot(obj)
 	conditions.SetSuspended(obj)
-	return ctrl.Result{}, r.store(ctx, obj, stored)
+	return r.store(ctx, obj, stored)
 }
 
 func (r *Reconciler[O, S]) addFinalizer(ctx context.Context, obj O) error {
@@ -330,5 +330,5 @@ func isAPIError(err error) bool {
 }
 
 func snapshot[O Object](obj O) O {
-	return obj.DeepCopyObject().(O) //nolint:errcheck,forcetypeassert // a deep copy has the type of its original
+	return obj.DeepCopyObject().(O) //nolint:forcetypeassert // a deep copy has the type of its original
 }

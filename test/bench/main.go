@@ -54,15 +54,16 @@ func main() {
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *roles, *concurrency, *latency, *interval, *log); err != nil {
+	err := run(ctx, *roles, *concurrency, *latency, *interval, *log)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, roles, concurrency int, latency, interval time.Duration, logFile string) (err error) {
-	bed, err := testbed.Start(".")
+	bed, err := testbed.Start(ctx, ".")
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func run(ctx context.Context, roles, concurrency int, latency, interval time.Dur
 			err = stopped
 		}
 	}()
-	address, err := freeAddress()
+	address, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func run(ctx context.Context, roles, concurrency int, latency, interval time.Dur
 	if err := bed.Manager.Start(flags...); err != nil {
 		return err
 	}
-	if err := b.prepare(ctx); err != nil {
+	if err := b.Connect(ctx, namespace, 10000); err != nil {
 		return err
 	}
 	if err := b.converge(ctx); err != nil {
@@ -163,20 +164,6 @@ func (b *bench) newRole(namespace string, i int) *v1alpha1.ProjectRole {
 		v1alpha1.TableGrant{Name: fmt.Sprintf("own_%d", i), Actions: []string{"Select"}})
 }
 
-// prepare makes the namespace and a Connection, and waits until that is Ready, so that only roles are measured.
-func (b *bench) prepare(ctx context.Context) error {
-	connection := b.NewConnection(namespace, 10000)
-	for _, obj := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, b.NewSecret(namespace), connection} {
-		if err := b.Kube.Create(ctx, obj); err != nil {
-			return err
-		}
-	}
-	return until(ctx, time.Minute, func() (bool, error) {
-		err := b.Kube.Get(ctx, client.ObjectKeyFromObject(connection), connection)
-		return conditions.IsReady(connection), err
-	})
-}
-
 // converge creates the roles and reports what it took until all were Ready.
 func (b *bench) converge(ctx context.Context) error {
 	idle, err := b.sample(ctx)
@@ -191,7 +178,7 @@ func (b *bench) converge(ctx context.Context) error {
 		return err
 	}
 	created := time.Since(started)
-	if err := b.waitReady(ctx); err != nil {
+	if err := b.WaitReady(ctx, namespace, b.roles); err != nil {
 		return err
 	}
 	took := time.Since(started)
@@ -223,7 +210,7 @@ func (b *bench) quiet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = until(ctx, 3*b.interval, func() (bool, error) { return len(b.looked()) >= b.roles, nil })
+	err = testbed.Until(ctx, 3*b.interval, func() (bool, error) { return len(b.looked()) >= b.roles, nil })
 	if err != nil {
 		return fmt.Errorf("a look at every role: %w", err)
 	}
@@ -255,39 +242,6 @@ func (b *bench) createAll(ctx context.Context) error {
 		group.Go(func() error { return b.Kube.Create(ctx, b.newRole(namespace, i)) })
 	}
 	return group.Wait()
-}
-
-// waitReady ends when all roles have been seen Ready. A watch may end at any time; then it lists and watches again.
-func (b *bench) waitReady(ctx context.Context) error {
-	ready := map[string]bool{}
-	see := func(role *v1alpha1.ProjectRole) {
-		if conditions.IsReady(role) {
-			ready[role.Name] = true
-		}
-	}
-	for len(ready) < b.roles {
-		var list v1alpha1.ProjectRoleList
-		if err := b.Kube.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-			return fmt.Errorf("%d of %d roles Ready: %w", len(ready), b.roles, err)
-		}
-		for i := range list.Items {
-			see(&list.Items[i])
-		}
-		watch, err := b.Kube.Watch(ctx, &v1alpha1.ProjectRoleList{}, client.InNamespace(namespace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
-		if err != nil {
-			return err
-		}
-		for event := range watch.ResultChan() {
-			if role, ok := event.Object.(*v1alpha1.ProjectRole); ok {
-				see(role)
-			}
-			if len(ready) == b.roles {
-				break
-			}
-		}
-		watch.Stop()
-	}
-	return nil
 }
 
 // looked counts, per role, how often its ACL was read since the journal was reset.
@@ -361,7 +315,7 @@ func (b *bench) sample(ctx context.Context) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	defer func() { _ = response.Body.Close() }() //nolint:errcheck // it was only read
+	defer response.Body.Close()
 	s := sample{verbs: map[string]float64{}}
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
@@ -396,25 +350,8 @@ func row(what, format string, args ...any) {
 	fmt.Printf("  %-48s %s\n", what, fmt.Sprintf(format, args...))
 }
 
-func until(ctx context.Context, limit time.Duration, condition func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		if done, err := condition(); done || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

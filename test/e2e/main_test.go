@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	if bed, err = testbed.Start("../.."); err != nil {
+	if bed, err = testbed.Start(context.Background(), "../.."); err != nil {
 		return 1, err
 	}
 	if err := startManager(); err != nil {

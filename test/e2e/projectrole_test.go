@@ -235,7 +235,7 @@ func TestSpecIsNeverWritten(t *testing.T) {
 	g.Expect(role.Generation).To(Equal(int64(1)))
 	for _, field := range role.ManagedFields {
 		if field.Operation == metav1.ManagedFieldsOperationUpdate && field.Manager == "manager" {
-			g.Expect(string(field.FieldsV1.Raw)).NotTo(ContainSubstring(`"f:spec"`))
+			g.Expect(field.FieldsV1.GetRawString()).NotTo(ContainSubstring(`"f:spec"`))
 		}
 	}
 }

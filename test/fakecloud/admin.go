@@ -28,7 +28,7 @@ func newAdmin(s *Server) http.Handler {
 	mux.Handle("GET /_admin/faults", read(func(*http.Request) (any, error) { return orEmpty(s.Faults()), nil }))
 	mux.Handle("POST /_admin/faults", write(a.inject))
 	mux.Handle("DELETE /_admin/faults", act(func() { s.ClearFaults() }))
-	mux.Handle("POST /_admin/projects", write(func(p Project) error { return a.addProject(p) }))
+	mux.Handle("POST /_admin/projects", write(a.addProject))
 	mux.Handle("POST /_admin/roles", write(a.createRole))
 	mux.HandleFunc("DELETE /_admin/roles/{project}/{name}", a.dropRole)
 	mux.Handle("POST /_admin/grant", write(func(g roleGrant) error { return s.Grant(g.Project, g.Role, g.grant()) }))

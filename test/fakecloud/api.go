@@ -43,7 +43,7 @@ func (s *Server) AddProject(p Project) {
 	if err := p.Validate(); err != nil {
 		panic("fakecloud: " + err.Error())
 	}
-	users, _ := principals(p.Users)
+	users, _ := principals(p.Users) //nolint:errcheck // Validate has looked at them
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have := s.projects[fold(p.Name)]

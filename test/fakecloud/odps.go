@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -93,7 +94,7 @@ func (q *authorizationQuery) read(body []byte) *problem {
 	if err := dec.Decode(q); err != nil || q.Query == nil {
 		return refuse(http.StatusBadRequest, codeBadXML, "The request body is malformed or the schema is unexpected.")
 	}
-	if _, err := dec.Token(); err != io.EOF {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return refuse(http.StatusBadRequest, codeBadXML, "The request body has more than one element.")
 	}
 	if len(q.Unknown) > 0 || len(q.Attributes) > 0 {

@@ -16,7 +16,8 @@ import (
 const (
 	// DefaultAccessKeyID and DefaultAccessKeySecret are the identity of a server that was created
 	// without identities. They open nothing but this fake.
-	DefaultAccessKeyID     = "FAKEACCESSKEYID"
+	DefaultAccessKeyID = "FAKEACCESSKEYID"
+	// DefaultAccessKeySecret is the secret of DefaultAccessKeyID.
 	DefaultAccessKeySecret = "fake-secret-that-opens-nothing"
 
 	// maxBody bounds what one request may send.
@@ -200,8 +201,9 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	case deliverNever:
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
+	case deliver:
+		s.send(w, c, out)
 	}
-	s.send(w, c, out)
 }
 
 // decode recognises the service by the path, which is case-sensitive.

@@ -16,7 +16,8 @@ type Manager struct {
 
 // Start runs the manager with flags beside those that the testbed needs.
 func (m *Manager) Start(flags ...string) error {
-	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0"}, flags...)...)
+	// Not bound to a context: the manager is ended by Stop or Kill, and waited for.
+	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0"}, flags...)...) //nolint:noctx // see above
 	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.kubeconfig)
 	m.command.Stderr = m.log
 	return m.command.Start()

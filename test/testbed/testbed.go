@@ -40,7 +40,7 @@ type Testbed struct {
 
 // Start brings up everything but the manager, which it only builds. root is the repository's root. What was started is stopped
 // again if something fails.
-func Start(root string) (*Testbed, error) {
+func Start(ctx context.Context, root string) (*Testbed, error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS is not set: run this through make, or export KUBEBUILDER_ASSETS=$(make -s controlplane)")
 	}
@@ -57,7 +57,7 @@ func Start(root string) (*Testbed, error) {
 	if _, err := b.environment.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the control plane: %w", err), b.Stop())
 	}
-	if err := b.setUp(root); err != nil {
+	if err := b.setUp(ctx, root); err != nil {
 		return nil, errors.Join(err, b.Stop())
 	}
 	return b, nil
@@ -73,7 +73,7 @@ func (b *Testbed) Stop() error {
 	return errors.Join(b.environment.Stop(), os.RemoveAll(b.dir))
 }
 
-func (b *Testbed) setUp(root string) error {
+func (b *Testbed) setUp(ctx context.Context, root string) error {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
@@ -93,16 +93,16 @@ func (b *Testbed) setUp(root string) error {
 	if b.Manager.log, err = os.Create(filepath.Join(b.dir, "manager.log")); err != nil {
 		return err
 	}
-	if err := b.grantRights(filepath.Join(root, "config/rbac/role.yaml")); err != nil {
+	if err := b.grantRights(ctx, filepath.Join(root, "config/rbac/role.yaml")); err != nil {
 		return fmt.Errorf("grant the manager its rights: %w", err)
 	}
-	build := exec.Command("go", "build", "-o", b.Manager.binary, root)
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.Manager.binary, root)
 	build.Stderr = os.Stderr
 	return build.Run()
 }
 
 // grantRights makes a user that may do what the manager's role says, and writes its kubeconfig.
-func (b *Testbed) grantRights(path string) error {
+func (b *Testbed) grantRights(ctx context.Context, path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (b *Testbed) grantRights(path string) error {
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "manager"}},
 	}
 	for _, obj := range []client.Object{role, binding} {
-		if err := b.Kube.Create(context.Background(), obj); err != nil {
+		if err := b.Kube.Create(ctx, obj); err != nil {
 			return err
 		}
 	}
