@@ -39,7 +39,6 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !connection.DeletionTimestamp.IsZero() {
-		r.Accounts.Forget(connection.UID)
 		return ctrl.Result{}, nil
 	}
 	stored := connection.DeepCopy()
@@ -48,7 +47,7 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, r.store(ctx, connection, stored)
 	}
 	failure := r.check(ctx, connection)
-	if conditions.IsShutdown(ctx, failure) {
+	if failure != nil && (conditions.IsShutdown(ctx, failure) || !conditions.Explains(failure)) {
 		return ctrl.Result{}, failure
 	}
 	return r.conclude(ctx, connection, stored, failure)

@@ -165,7 +165,7 @@ type ResourceGrant struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^(\*|\*?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\*?)$`
+	// +kubebuilder:validation:Pattern=`^(\*|\*?[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*\*?)$`
 	Name string `json:"name"`
 
 	// actions: Read, Write, Delete, Download; All stands for all of them but Download.

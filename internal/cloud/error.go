@@ -48,6 +48,9 @@ type Error struct {
 	RequestID string
 	// Throttled tells that the service refused the call for its rate.
 	Throttled bool
+	// Accepted tells that the service had taken the request on before this failure, so that the outcome of the request is unknown
+	// whatever the failure says.
+	Accepted bool
 	// RetryAfter is how long the service asked to wait; 0 if it did not.
 	RetryAfter time.Duration
 	// Err is the cause where no answer arrived. Its text may differ from call to call: for logs, never for conditions.
@@ -96,7 +99,7 @@ func IsNotFound(err error) bool { return CodeOf(err) == NotFound }
 // outcome is unknown.
 func Refused(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok {
+	if !ok || e.Accepted {
 		return false
 	}
 	switch e.Code {

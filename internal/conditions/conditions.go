@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -88,8 +89,10 @@ func putOrRemove(obj Object, conditionType string, present bool, outcome Outcome
 	put(obj, conditionType, metav1.ConditionTrue, outcome)
 }
 
-// shorten cuts a message to the length that conditions may have, at a character's boundary.
+// shorten cuts a message to the length that conditions may have, at a character's boundary. What is no text is replaced here,
+// for the API server would replace it, and the next pass would see a difference.
 func shorten(message string) string {
+	message = strings.ToValidUTF8(message, "\uFFFD")
 	if len(message) <= maxMessage {
 		return message
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -64,15 +65,15 @@ func NotVisible(what string) error {
 // PartiallyApplied is the error of a pass in which some changes were refused and all others made. It names at most five.
 func PartiallyApplied(failures []error) error {
 	const named = 5
-	message := fmt.Sprintf("%d refused, all other changes applied", len(failures))
-	for i, failure := range failures {
-		if i == named {
-			message += fmt.Sprintf("; and %d more", len(failures)-named)
-			break
-		}
-		message += "; " + failure.Error()
+	parts := []string{fmt.Sprintf("%d refused, all other changes applied", len(failures))}
+	for _, failure := range failures[:min(named, len(failures))] {
+		parts = append(parts, failure.Error())
 	}
-	return &outcomeError{outcome: Outcome{State: Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: message}, cause: errors.Join(failures...)}
+	if len(failures) > named {
+		parts = append(parts, fmt.Sprintf("and %d more", len(failures)-named))
+	}
+	outcome := Outcome{State: Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: strings.Join(parts, "; ")}
+	return &outcomeError{outcome: outcome, cause: errors.Join(failures...)}
 }
 
 // Succeeded is the outcome of a pass after which the cloud was seen to be as wanted.
@@ -80,10 +81,26 @@ func Succeeded(message string) Outcome {
 	return Outcome{State: Ready, Reason: v1alpha1.ReasonSucceeded, Message: message}
 }
 
+// OutcomeOf returns the outcome that an error was made of, if it was.
+func OutcomeOf(err error) (Outcome, bool) {
+	e, ok := errors.AsType[*outcomeError](err)
+	if !ok {
+		return Outcome{}, false
+	}
+	return e.outcome, true
+}
+
+// Explains tells whether an error says something about the object. Any other is a failure of the Kubernetes API or of this program:
+// no fault of the object, and nothing to put into its status.
+func Explains(err error) bool {
+	_, ok := OutcomeOf(err)
+	return ok || cloud.CodeOf(err) != ""
+}
+
 // FromError decides what the failure of a pass means.
 func FromError(err error) Outcome {
-	if e, ok := errors.AsType[*outcomeError](err); ok {
-		return e.outcome
+	if outcome, ok := OutcomeOf(err); ok {
+		return outcome
 	}
 	e, ok := errors.AsType[*cloud.Error](err)
 	if !ok {

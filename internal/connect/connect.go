@@ -8,13 +8,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/alibabacloud-go/tea/dara"
 	credential "github.com/aliyun/credentials-go/credentials"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +35,9 @@ const (
 	secretLifetime        = 45 * time.Second
 	refusedSecretLifetime = 5 * time.Second
 )
+
+// sourceLifetime is how long a Connection is kept that nobody asks for: longer than the usual time between two looks at an object.
+const sourceLifetime = time.Hour
 
 // The defaults of rateLimits.maxCompute. The service documents no limit.
 const (
@@ -88,9 +91,14 @@ type source struct {
 	generation int64
 	read       time.Time
 	account    *Account
+
+	// The Resolver's own lock guards these: when the source was last asked for, and the key of its account.
+	used time.Time
+	key  string
 }
 
-// Account resolves the Connection that an object refers to. Its error says that the Connection is not ready, and why.
+// Account resolves the Connection that an object refers to. Its error says that the Connection is not ready, and why, or is the
+// failure of the Kubernetes API.
 func (r *Resolver) Account(ctx context.Context, namespace string, ref v1alpha1.ConnectionReference) (*Account, error) {
 	connection := &v1alpha1.Connection{}
 	err := r.Connections.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, connection)
@@ -101,13 +109,10 @@ func (r *Resolver) Account(ctx context.Context, namespace string, ref v1alpha1.C
 		return nil, fmt.Errorf("get Connection %s: %w", ref.Name, err)
 	}
 	account, err := r.Resolve(ctx, connection)
-	switch {
-	case apierrors.ReasonForError(err) != "":
-		return nil, err
-	case err != nil:
-		return nil, conditions.Wait(v1alpha1.ReasonConnectionNotReady, "Connection %s: %s", ref.Name, conditions.FromError(err).Message)
+	if outcome, ok := conditions.OutcomeOf(err); ok {
+		return nil, conditions.Wait(v1alpha1.ReasonConnectionNotReady, "Connection %s: %s", ref.Name, outcome.Message)
 	}
-	return account, nil
+	return account, err
 }
 
 // Resolve returns the account that a Connection stands for. Its errors say what is wrong with the Connection.
@@ -119,7 +124,7 @@ func (r *Resolver) Resolve(ctx context.Context, connection *v1alpha1.Connection)
 	if s.account != nil && s.generation == connection.Generation && now.Sub(s.read) < s.account.lifetime() {
 		return s.account, nil
 	}
-	account, err := r.build(ctx, connection)
+	account, err := r.build(ctx, connection, s)
 	if err != nil {
 		s.account = nil
 		return nil, err
@@ -128,11 +133,18 @@ func (r *Resolver) Resolve(ctx context.Context, connection *v1alpha1.Connection)
 	return account, nil
 }
 
-// Forget drops what is held for a Connection that is gone.
-func (r *Resolver) Forget(connection types.UID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.sources, connection)
+// sweep drops the Connections that nobody has asked for in a while, for they may be gone, and the accounts that no Connection
+// stands for any more: those of Connections that are gone and of credentials that were replaced.
+func (r *Resolver) sweep() {
+	now, inUse := r.Clock.Now(), map[string]bool{}
+	for uid, s := range r.sources {
+		if now.Sub(s.used) > sourceLifetime {
+			delete(r.sources, uid)
+			continue
+		}
+		inUse[s.key] = true
+	}
+	maps.DeleteFunc(r.accounts, func(key string, _ *Account) bool { return !inUse[key] })
 }
 
 func (r *Resolver) source(uid types.UID) *source {
@@ -144,10 +156,11 @@ func (r *Resolver) source(uid types.UID) *source {
 	if r.sources[uid] == nil {
 		r.sources[uid] = &source{}
 	}
+	r.sources[uid].used = r.Clock.Now()
 	return r.sources[uid]
 }
 
-func (r *Resolver) build(ctx context.Context, connection *v1alpha1.Connection) (*Account, error) {
+func (r *Resolver) build(ctx context.Context, connection *v1alpha1.Connection, s *source) (*Account, error) {
 	spec := connection.Spec.AlibabaCloud
 	if spec == nil {
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "alibabaCloud is required")
@@ -162,7 +175,7 @@ func (r *Resolver) build(ctx context.Context, connection *v1alpha1.Connection) (
 	if err != nil {
 		return nil, err
 	}
-	return r.account(spec, to, keys)
+	return r.account(spec, to, keys, s)
 }
 
 // accessKey is the content of an Alibaba Cloud Secret.
@@ -183,8 +196,8 @@ func (r *Resolver) secret(ctx context.Context, namespace, name string) (accessKe
 	}
 	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
 	keys := accessKey{id: value("accessKeyId"), secret: value("accessKeySecret"), token: value("securityToken")}
-	for key, v := range map[string]string{"accessKeyId": keys.id, "accessKeySecret": keys.secret} {
-		if v == "" {
+	for _, key := range []string{"accessKeyId", "accessKeySecret"} {
+		if value(key) == "" {
 			return accessKey{}, conditions.Wait(v1alpha1.ReasonSecretNotFound, "Secret %s has no key %s", name, key)
 		}
 	}
@@ -193,12 +206,13 @@ func (r *Resolver) secret(ctx context.Context, namespace, name string) (accessKe
 
 // account finds or makes the Account of an identity at its endpoints. Two Connections that say the same share it, and with it
 // the connections, the rate limit and the lists that have been read.
-func (r *Resolver) account(spec *v1alpha1.AlibabaCloudConnection, to endpoints, keys accessKey) (*Account, error) {
+func (r *Resolver) account(spec *v1alpha1.AlibabaCloudConnection, to endpoints, keys accessKey, s *source) (*Account, error) {
 	digest := sha256.Sum256([]byte(strings.Join([]string{spec.Region, to.maxCompute, to.odps, keys.id, keys.secret, keys.token}, "\x00")))
 	key := hex.EncodeToString(digest[:])
 	limit, burst := limitOf(spec.RateLimits)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s.key = key
 	if account := r.accounts[key]; account != nil {
 		account.refused.Store(false)
 		account.limiter.SetLimit(limit)
@@ -213,13 +227,14 @@ func (r *Resolver) account(spec *v1alpha1.AlibabaCloudConnection, to endpoints, 
 		r.accounts = map[string]*Account{}
 	}
 	r.accounts[key] = account
+	r.sweep()
 	return account, nil
 }
 
 func (r *Resolver) newAccount(region string, to endpoints, keys accessKey, limiter *rate.Limiter) (*Account, error) {
-	config := &credential.Config{Type: dara.String("access_key"), AccessKeyId: dara.String(keys.id), AccessKeySecret: dara.String(keys.secret)}
+	config := &credential.Config{Type: new("access_key"), AccessKeyId: new(keys.id), AccessKeySecret: new(keys.secret)}
 	if keys.token != "" {
-		config.Type, config.SecurityToken = dara.String("sts"), dara.String(keys.token)
+		config.Type, config.SecurityToken = new("sts"), new(keys.token)
 	}
 	credentials, err := credential.NewCredential(config)
 	if err != nil {

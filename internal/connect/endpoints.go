@@ -24,7 +24,8 @@ type EndpointPolicy struct {
 // check returns an error if the endpoint is not allowed.
 func (p EndpointPolicy) check(endpoint string) error {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	// A zone, as in [fe80::1%25.aliyuncs.com], would make an address look like a host below a domain.
+	if err != nil || u.Host == "" || strings.Contains(u.Host, "%") || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "endpoint %q is not a base URL", endpoint)
 	}
 	if p.AllowInsecure {

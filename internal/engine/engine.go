@@ -104,7 +104,7 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl
 	}
 	stored := snapshot(obj)
 	done, message, err := r.converge(ctx, obj, &stored)
-	if conditions.IsShutdown(ctx, err) || isAPIError(err) {
+	if err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)) {
 		return ctrl.Result{}, err
 	}
 	r.announce(obj, done)
@@ -253,8 +253,12 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step) 
 
 // concernsAll tells whether a refusal would meet every other step as well.
 func concernsAll(err error) bool {
-	code := cloud.CodeOf(err)
-	return code == cloud.AuthenticationFailed || code == cloud.ProjectNotFound
+	switch cloud.CodeOf(err) {
+	case cloud.AuthenticationFailed, cloud.ProjectNotFound, cloud.RemoteUnavailable:
+		return true
+	default:
+		return false
+	}
 }
 
 // suspend makes no call to the cloud and leaves the conditions as they are.
@@ -322,11 +326,6 @@ func (r *Reconciler[O, S]) warn(obj, stored O, outcome conditions.Outcome) {
 	if outcome.State != conditions.Ready && conditions.Changed(stored, obj) {
 		r.Events.Eventf(obj, nil, corev1.EventTypeWarning, outcome.Reason, "Reconcile", "%s", outcome.Message)
 	}
-}
-
-// isAPIError tells failures of the Kubernetes API from those of the cloud: they are retried, and not the object's fault.
-func isAPIError(err error) bool {
-	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown
 }
 
 func snapshot[O Object](obj O) O {

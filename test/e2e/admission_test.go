@@ -51,6 +51,7 @@ func TestAdmission(t *testing.T) {
 		"a statement in an action":                    {identity + "  acl: {tables: [{name: t, actions: ['Select; DROP ROLE x']}]}\n", "should match"},
 		"a statement in a schema":                     {identity + "  acl: {tables: [{name: t, schemaName: 'a\"', actions: [Select]}]}\n", "should match"},
 		"a statement in a resource's name":            {identity + "  acl: {resources: [{name: \"a.jar' TO ROLE x\", actions: [Read]}]}\n", "should match"},
+		"a comment in a resource's name":              {identity + "  acl: {resources: [{name: a--b.jar, actions: [Read]}]}\n", "should match"},
 		"an empty table name":                         {identity + "  acl: {tables: [{name: '', actions: [Select]}]}\n", "should be at least 1 chars long"},
 		"an empty role name":                          {"  projectName: analytics\n  roleName: ''\n", "should be at least 1 chars long"},
 		"no role name":                                {"  projectName: analytics\n", "spec.roleName: Required value"},

@@ -25,7 +25,7 @@ const (
 	codeThrottlingUser   = "Throttling.User"
 	codeSignature        = "SignatureDoesNotMatch"
 	codeIncomplete       = "IncompleteSignature"
-	codeKeyNotFound      = "InvalidAccessKeyId.NotFound" //nolint:gosec // an error code, not a key
+	codeKeyNotFound      = "InvalidAccessKeyId.NotFound"
 	codeExpired          = "InvalidTimeStamp.Expired"
 	codeTimeFormat       = "InvalidTimeStamp.Format"
 	codeNonceUsed        = "SignatureNonceUsed"

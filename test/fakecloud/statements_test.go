@@ -177,7 +177,7 @@ func TestGrantAndRevoke(t *testing.T) {
 				got = c.statement(text)
 			}
 			want(t, "code", got.code(), tc.code)
-			want(t, "grants", c.grants("r"), tc.grants)
+			want(t, "grants", c.grants(), tc.grants)
 			c.wantNoViolations()
 		})
 	}
@@ -231,7 +231,7 @@ func TestStrictProject(t *testing.T) {
 	if err := c.server.DropObject(testProject, "table", "", "ORDERS"); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "grants after the drop", c.grants("r"), "table default.tmp_*: select")
+	want(t, "grants after the drop", c.grants(), "table default.tmp_*: select")
 	want(t, "dropped", c.statement("GRANT Select ON TABLE orders TO ROLE r").code(), codeTableNotFound)
 	want(t, "revoke of a dropped table", c.statement("REVOKE Select ON TABLE orders FROM ROLE r").status, 200)
 	c.wantNoViolations()

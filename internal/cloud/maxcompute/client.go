@@ -20,9 +20,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 )
 
-// maxBody bounds what is read of one answer: the list of 100,000 roles fits many times.
-const maxBody = 64 << 20
-
 // Config is what a Client needs.
 type Config struct {
 	// Region signs statements with signature V4; empty means V2.
@@ -41,6 +38,8 @@ type Config struct {
 	Timeout time.Duration
 	// PollInterval lies between two looks at an asynchronous statement; 0 means 1 s.
 	PollInterval time.Duration
+	// MaxBody bounds what is read of one answer; 0 means 64 MiB, which holds the list of 100,000 roles many times.
+	MaxBody int64
 }
 
 // Limiter delays calls to a permitted rate, as rate.Limiter does.
@@ -65,6 +64,9 @@ func New(config Config) (*Client, error) {
 	if config.PollInterval == 0 {
 		config.PollInterval = time.Second
 	}
+	if config.MaxBody == 0 {
+		config.MaxBody = 64 << 20
+	}
 	odps, err := parseEndpoint(config.ODPSEndpoint)
 	if err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{config: config, odps: odps, basePath: endpoint.Path}
+	c := &Client{config: config, odps: odps, basePath: endpoint.EscapedPath()}
 	if c.openAPI, err = newOpenAPI(endpoint, config); err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 // NewHTTPClient makes the client that all accounts of a process share. It never follows a redirect, for that would carry a
 // signed request to another host.
 func NewHTTPClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // the standard library documents the type
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library documents the type
 	transport.MaxIdleConns = 256
 	transport.MaxIdleConnsPerHost = 64
 	return &http.Client{
@@ -105,27 +107,29 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	// secrets are what the request carried and no error may repeat.
+	secrets []string
 }
 
 // send makes one HTTP request and reads the answer. Its errors are transport errors.
 func (c *Client) send(request *http.Request) (*answer, error) {
-	response, err := c.config.HTTPClient.Do(request)
+	response, err := c.config.HTTPClient.Do(request) //nolint:gosec // the endpoint has passed connect.EndpointPolicy
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, c.config.MaxBody+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > maxBody {
+	if int64(len(body)) > c.config.MaxBody {
 		return nil, errTooLarge
 	}
-	return &answer{status: response.StatusCode, header: response.Header, body: body}, nil
+	return &answer{status: response.StatusCode, header: response.Header, body: body, secrets: secretsOf(request)}, nil
 }
 
-// errTooLarge says that an answer was longer than maxBody.
-var errTooLarge = errors.New("the answer is larger than 64 MiB")
+// errTooLarge says that an answer was longer than Config.MaxBody.
+var errTooLarge = errors.New("the answer is too large")
 
 // wait takes a token of the account's limiter.
 func (c *Client) wait(ctx context.Context, op string) error {
@@ -153,7 +157,7 @@ func transportError(ctx context.Context, op string, err error) error {
 		e.Message = "the host name " + dns.Name + " cannot be resolved"
 	case errors.As(err, &opError) && opError.Op == "dial":
 		e.Message = "no connection to the endpoint"
-	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:"):
+	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:") || strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		e.Message = "the endpoint's TLS certificate or protocol was not accepted"
 	default:
 		e.Message = "the connection was lost before an answer arrived"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 type failure struct {
 	op, code, message, requestID string
 	status                       int
-	header                       http.Header
+	answer                       *answer
 	// insideSuccess: the error came inside an HTTP 200, so the status says nothing about it.
 	insideSuccess bool
 }
@@ -37,7 +38,8 @@ func unreadable(op string, a *answer) error {
 // that are not known are judged by the HTTP status, except inside HTTP 200, where there is none to judge by.
 func classify(f failure) error {
 	e := &cloud.Error{
-		Op: f.op, RemoteCode: f.code, Message: clean(strings.TrimPrefix(f.message, f.code+":")), HTTPStatus: f.status, RequestID: f.requestID, RetryAfter: retryAfter(f.header),
+		Op: f.op, RemoteCode: f.text(f.code), Message: f.text(strings.TrimPrefix(f.message, f.code+":")),
+		HTTPStatus: f.status, RequestID: f.requestID, RetryAfter: retryAfter(f.answer.header),
 	}
 	e.Code = codeOf(f)
 	e.Throttled = isThrottling(f)
@@ -64,6 +66,9 @@ func codeOf(f failure) cloud.Code {
 	// membership and for an unpaid bill.
 	case strings.HasPrefix(code, "odps-0420095"), code == "nopermission", strings.HasPrefix(code, "forbidden"), strings.HasPrefix(code, "accessdenied"):
 		return cloud.PermissionDenied
+	// A request that was sent twice, as the transport does when a connection turns out to be closed, was signed only once.
+	case code == "signaturenonceused":
+		return cloud.RemoteUnavailable
 	case strings.HasPrefix(code, "invalidaccesskeyid"), strings.HasPrefix(code, "signature"), strings.HasPrefix(code, "incompletesignature"),
 		strings.HasPrefix(code, "invalidsecuritytoken"), strings.HasPrefix(code, "securitytoken"), strings.HasPrefix(code, "odps-0410"), isClockSkew(code):
 		return cloud.AuthenticationFailed
@@ -117,19 +122,54 @@ func retryAfter(header http.Header) time.Duration {
 	return min(time.Duration(seconds)*time.Second, 5*time.Minute)
 }
 
+// text makes the service's words fit for an error.
+func (f failure) text(words string) string {
+	for _, secret := range f.answer.secrets {
+		words = strings.ReplaceAll(words, secret, "…")
+	}
+	return clean(words)
+}
+
+// secretsOf lists what a request carries and nobody may read: tokens, and the signature in and out of its header.
+func secretsOf(request *http.Request) []string {
+	var secrets []string
+	for name, values := range request.Header {
+		switch strings.ToLower(name) {
+		case "authorization":
+			secrets = append(secrets, values...)
+			for _, value := range values {
+				secrets = append(secrets, value[strings.LastIndexAny(strings.TrimRight(value, "="), ":=")+1:])
+			}
+		case "authorization-sts-token", "x-acs-security-token":
+			secrets = append(secrets, values...)
+		}
+	}
+	// The longer first: a signature is part of its header.
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	return secrets
+}
+
 var (
+	// signed is the text that a signature was made of, which some refusals repeat. It holds the security token.
+	signed = regexp.MustCompile(`(?is)[\s,.;:(\[]*\b(server |client )?string[ _-]?to[ _-]?sign\b.*`)
 	// ids are what differs from one failure to the next of the same kind.
-	ids = regexp.MustCompile(`(?i)[\s,.;(\[]*\b(request|context|trace|host)[ _-]?id\s*[:=]?\s*[\w-]*[\])]?`)
+	ids = regexp.MustCompile(`(?i)[\s,.;(\["']*\b(request|context|trace|host)[ _-]?id["']?\s*[:=]?\s*["']?[\w-]*["']?[\])]?`)
+	// times and addresses do, too.
+	times     = regexp.MustCompile(`\b(\d{4}-\d{2}-\d{2}[T ]|[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} )?\d{1,2}:\d{2}:\d{2}(\.\d+)?( ?(GMT|UTC|Z)\b|[+-]\d{2}:?\d{2}\b)?`)
+	addresses = regexp.MustCompile(`\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b`)
 	// longTokens are instance ids, request ids and anything else that is long and random.
-	longTokens = regexp.MustCompile(`\b[0-9A-Fa-f-]{20,}\b|\b[0-9]{14,}[0-9a-z]*\b`)
+	longTokens = regexp.MustCompile(`\b[0-9A-Fa-f-]{20,}\b|\b[0-9]{10,}[0-9a-z]*\b`)
 	// spaces include line breaks: messages are one line.
 	spaces = regexp.MustCompile(`\s+`)
 )
 
 // clean makes a service's message fit for a condition: the same from call to call, on one line, not too long.
 func clean(message string) string {
+	message = signed.ReplaceAllString(message, "")
 	message = ids.ReplaceAllString(message, "")
-	message = longTokens.ReplaceAllString(message, "…")
+	for _, volatile := range []*regexp.Regexp{times, addresses, longTokens} {
+		message = volatile.ReplaceAllString(message, "…")
+	}
 	message = strings.TrimSpace(spaces.ReplaceAllString(message, " "))
 	if runes := []rune(message); len(runes) > 400 {
 		message = string(runes[:400]) + "…"

@@ -21,12 +21,12 @@ const apiVersion = "2022-01-04"
 
 func newOpenAPI(endpoint *url.URL, config Config) (*openapi.Client, error) {
 	return openapi.NewClient(&models.Config{
-		Endpoint:   dara.String(endpoint.Host),
-		Protocol:   dara.String(endpoint.Scheme),
-		RegionId:   dara.String(config.Region),
+		Endpoint:   new(endpoint.Host),
+		Protocol:   new(endpoint.Scheme),
+		RegionId:   new(config.Region),
 		Credential: config.Credential,
 		HttpClient: sender{},
-		UserAgent:  dara.String("maxcompute-operator"),
+		UserAgent:  new("maxcompute-operator"),
 	})
 }
 
@@ -68,6 +68,12 @@ type call struct {
 
 // do makes a call and decodes the data of its answer into c.result, unless that is nil.
 func (c *Client) do(ctx context.Context, call call) error {
+	for _, segment := range call.segments {
+		// Escaping alone would not do: "..", and for some servers an escaped slash, lead to another path.
+		if !identifier.MatchString(segment) {
+			return invalid("%q cannot be the name of a project or role", segment)
+		}
+	}
 	if err := c.wait(ctx, call.op); err != nil {
 		return err
 	}
@@ -86,13 +92,14 @@ func (c *Client) do(ctx context.Context, call call) error {
 }
 
 func (c *Client) params(call call) *models.Params {
-	path := c.basePath + "/api/v1"
+	var path strings.Builder
+	path.WriteString(c.basePath + "/api/v1")
 	for _, segment := range call.segments {
-		path += "/" + url.PathEscape(segment)
+		path.WriteString("/" + url.PathEscape(segment))
 	}
 	return &models.Params{
-		Action: dara.String(call.action), Version: dara.String(apiVersion), Method: dara.String(call.method), Pathname: dara.String(path),
-		Protocol: dara.String("HTTPS"), AuthType: dara.String("AK"), Style: dara.String("ROA"), ReqBodyType: dara.String("json"), BodyType: dara.String("none"),
+		Action: new(call.action), Version: new(apiVersion), Method: new(call.method), Pathname: new(path.String()),
+		Protocol: new("HTTPS"), AuthType: new("AK"), Style: new("ROA"), ReqBodyType: new("json"), BodyType: new("none"),
 	}
 }
 
@@ -101,7 +108,7 @@ func (c *Client) request(call call) *models.OpenApiRequest {
 	if len(call.query) > 0 {
 		request.Query = make(map[string]*string, len(call.query))
 		for k, v := range call.query {
-			request.Query[k] = dara.String(v)
+			request.Query[k] = new(v)
 		}
 	}
 	if call.body != nil {
@@ -128,18 +135,19 @@ type envelope struct {
 func decode(call call, a *answer) error {
 	var e envelope
 	parsed := json.Unmarshal(a.body, &e) == nil
-	failedInside := parsed && a.status < 300 && (e.HTTPCode != nil && *e.HTTPCode != http.StatusOK || e.HTTPCode == nil && e.Code != "" && e.Data == nil)
+	noData := len(e.Data) == 0 || string(e.Data) == "null"
+	failedInside := parsed && a.status < 300 && (e.HTTPCode != nil && *e.HTTPCode != http.StatusOK || e.HTTPCode == nil && e.Code != "" && noData)
 	switch {
 	case !parsed:
 		return unreadable(call.op, a)
 	case failedInside:
-		return classify(failure{op: call.op, insideSuccess: true, header: a.header, status: a.status, code: firstOf(e.ErrorCode, e.Code), message: firstOf(e.ErrorMsg, e.Message), requestID: e.RequestID})
+		return classify(failure{op: call.op, insideSuccess: true, answer: a, status: a.status, code: firstOf(e.ErrorCode, e.Code), message: firstOf(e.ErrorMsg, e.Message), requestID: e.RequestID})
 	case a.status >= 300:
-		return classify(failure{op: call.op, header: a.header, status: a.status, code: firstOf(e.Code, e.ErrorCode), message: firstOf(e.Message, e.ErrorMsg), requestID: e.RequestID})
+		return classify(failure{op: call.op, answer: a, status: a.status, code: firstOf(e.Code, e.ErrorCode), message: firstOf(e.Message, e.ErrorMsg), requestID: e.RequestID})
 	case call.result == nil:
 		return nil
 	}
-	if len(e.Data) == 0 || string(e.Data) == "null" || json.Unmarshal(e.Data, call.result) != nil {
+	if noData || json.Unmarshal(e.Data, call.result) != nil {
 		return &cloud.Error{Code: cloud.UnexpectedResponse, Op: call.op, HTTPStatus: a.status, RequestID: e.RequestID, Message: "the answer holds no data that could be understood"}
 	}
 	return nil

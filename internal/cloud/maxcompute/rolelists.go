@@ -34,23 +34,30 @@ func (c *Client) FindRole(ctx context.Context, project, name string, maxAge time
 	}
 	defer p.unlock()
 	if !p.answers(asked, maxAge) {
-		c.refresh(ctx, project, p)
+		if err := c.refresh(ctx, project, p); err != nil {
+			return Role{}, false, err
+		}
 	}
 	role, found := p.roles[strings.ToLower(name)]
 	return role, found, p.err
 }
 
-func (c *Client) refresh(ctx context.Context, project string, p *projectRoles) {
-	p.started = time.Now()
+func (c *Client) refresh(ctx context.Context, project string, p *projectRoles) error {
+	started := time.Now()
 	roles, err := c.ListRoles(ctx, project)
-	p.ended, p.roles, p.err = time.Now(), nil, err
+	if err != nil && ctx.Err() != nil {
+		// This caller gave up, which tells the others nothing.
+		return err
+	}
+	p.started, p.ended, p.roles, p.err = started, time.Now(), nil, err
 	if err != nil {
-		return
+		return err
 	}
 	p.roles = make(map[string]Role, len(roles))
 	for _, role := range roles {
 		p.roles[strings.ToLower(role.Name)] = role
 	}
+	return nil
 }
 
 // answers tells whether the last call serves somebody who asked at a time for a list that is not older than maxAge. A call that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -26,7 +27,7 @@ var (
 		acl.Function: regexp.MustCompile(`^(\*|\*?[A-Za-z0-9_]+\*?)$`),
 		acl.Project:  regexp.MustCompile(`^(\*|\*?[A-Za-z0-9_]+\*?)$`),
 		acl.Instance: regexp.MustCompile(`^(\*|\*?[A-Za-z0-9_]+\*?)$`),
-		acl.Resource: regexp.MustCompile(`^(\*|\*?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\*?)$`),
+		acl.Resource: regexp.MustCompile(`^(\*|\*?[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*\*?)$`),
 		acl.Package:  regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`),
 	}
 	instanceID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -54,6 +55,9 @@ func validate(grant acl.Grant) error {
 	if grant.Schema != "" && !identifier.MatchString(grant.Schema) {
 		return invalid("%q cannot be the name of a schema", grant.Schema)
 	}
+	if len(grant.Actions) == 0 {
+		return invalid("no action is given on %s %s", grant.Kind, grant.Name)
+	}
 	for _, action := range grant.Actions {
 		if !identifier.MatchString(action) {
 			return invalid("%q cannot be an action", action)
@@ -80,12 +84,17 @@ func (c *Client) change(ctx context.Context, verb, format, project, role string,
 	if err := validate(grant); err != nil {
 		return err
 	}
-	if !identifier.MatchString(role) {
-		return invalid("%q cannot be the name of a role", role)
+	for _, name := range []string{project, role} {
+		if !identifier.MatchString(name) {
+			return invalid("%q cannot be the name of a project or role", name)
+		}
 	}
-	actions := strings.Join(grant.Actions, ", ")
+	actions, name := strings.Join(grant.Actions, ", "), grant.Name
+	if grant.Schema != "" && !strings.EqualFold(grant.Schema, acl.DefaultSchema) {
+		name = grant.Schema + "." + name
+	}
 	return c.run(ctx, statement{
-		op:      fmt.Sprintf("%s %s on %s %s, role %s in project %s", verb, actions, grant.Kind, grant.Name, role, project),
+		op:      fmt.Sprintf("%s %s on %s %s, role %s in project %s", verb, actions, grant.Kind, name, role, project),
 		project: project,
 		schema:  grant.Schema,
 		query:   fmt.Sprintf(format, actions, strings.ToUpper(string(grant.Kind)), grant.Name, role),
@@ -158,18 +167,24 @@ func judge(op, result string, a *answer) error {
 	if !strings.HasPrefix(upper, "ODPS-") && !strings.HasPrefix(upper, "FAILED") && !strings.HasPrefix(upper, "ERROR") {
 		return nil
 	}
-	code, message := splitCode(strings.TrimSpace(strings.TrimPrefix(result, "FAILED:")))
-	return classify(failure{op: op, insideSuccess: true, code: code, message: message, status: a.status, header: a.header, requestID: a.header.Get("x-odps-request-id")})
+	code, message := splitCode(result)
+	return classify(failure{op: op, insideSuccess: true, code: code, message: message, status: a.status, answer: a, requestID: a.header.Get("x-odps-request-id")})
 }
 
-// splitCode takes "ODPS-0420411: Invalid argument - …" apart.
+// splitCode takes "FAILED: ODPS-0420411: Invalid argument - …" apart.
 func splitCode(text string) (code, message string) {
+	text = strings.TrimSpace(verdict.ReplaceAllString(text, ""))
 	code, message, found := strings.Cut(text, ":")
-	if !found || strings.ContainsAny(code, " \t") {
+	if !found || !errorCode.MatchString(code) {
 		return "", text
 	}
 	return code, strings.TrimSpace(message)
 }
+
+var (
+	verdict   = regexp.MustCompile(`(?i)^\s*(FAILED|ERROR)\s*:`)
+	errorCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
+)
 
 // watch polls an asynchronous statement until it ends, the time for it is over, or ctx is done.
 func (c *Client) watch(ctx context.Context, op, path, instance string) error {
@@ -183,7 +198,7 @@ func (c *Client) watch(ctx context.Context, op, path, instance string) error {
 	for {
 		a, err := c.rest(ctx, op, http.MethodGet, path+"/"+instance, nil)
 		if err != nil {
-			return err
+			return accepted(err)
 		}
 		var state authorizationState
 		if xml.Unmarshal(a.body, &state) != nil {
@@ -194,7 +209,7 @@ func (c *Client) watch(ctx context.Context, op, path, instance string) error {
 			return judge(op, state.Result, a)
 		case "FAILED":
 			code, message := splitCode(state.Result)
-			return classify(failure{op: op, code: firstOf(code, "FAILED"), message: message, status: http.StatusBadRequest, header: a.header, requestID: a.header.Get("x-odps-request-id")})
+			return classify(failure{op: op, code: firstOf(code, "FAILED"), message: message, status: http.StatusBadRequest, answer: a, requestID: a.header.Get("x-odps-request-id")})
 		}
 		select {
 		case <-ctx.Done():
@@ -202,6 +217,14 @@ func (c *Client) watch(ctx context.Context, op, path, instance string) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// accepted marks the failure of a poll: it says nothing about the statement, which the service took on.
+func accepted(err error) error {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
+		e.Accepted = true
+	}
+	return err
 }
 
 // rest makes one signed request to the ODPS REST service and returns its answer if that is a success.
@@ -248,5 +271,5 @@ func restError(op string, a *answer) error {
 	if code == "" {
 		code, message = splitCode(message)
 	}
-	return classify(failure{op: op, code: code, message: message, status: a.status, header: a.header, requestID: firstOf(document.RequestID, a.header.Get("x-odps-request-id"))})
+	return classify(failure{op: op, code: code, message: message, status: a.status, answer: a, requestID: firstOf(document.RequestID, a.header.Get("x-odps-request-id"))})
 }

@@ -1,0 +1,223 @@
+package conditions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+)
+
+// causes are the errors that a pass can end with, one at least per reason, and what they mean.
+var causes = map[string]struct {
+	err  error
+	want conditions.Outcome
+}{
+	"what is not there, asked for a moment too late": {
+		&cloud.Error{Code: cloud.NotFound, Op: "get x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "get x: NotFound"},
+	},
+	"what is there already": {
+		&cloud.Error{Code: cloud.AlreadyExists, Op: "create x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "create x: AlreadyExists"},
+	},
+	"a project that does not exist": {
+		&cloud.Error{Code: cloud.ProjectNotFound, Op: "list x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProjectNotFound, Message: "list x: ProjectNotFound"},
+	},
+	"credentials that are refused": {
+		&cloud.Error{Code: cloud.AuthenticationFailed, Op: "list x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonAuthenticationFailed, Message: "list x: AuthenticationFailed"},
+	},
+	"an identity that may not": {
+		&cloud.Error{Code: cloud.PermissionDenied, Op: "list x", RemoteCode: "ODPS-0420095", Message: "Access Denied"},
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonPermissionDenied, Message: "list x: ODPS-0420095: Access Denied"},
+	},
+	"a spec that cannot be sent": {
+		&cloud.Error{Code: cloud.InvalidSpec, Op: "check names", Message: "no"}, conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonInvalidSpec, Message: "check names: no"},
+	},
+	"a request that is refused as invalid": {
+		&cloud.Error{Code: cloud.RemoteRejected, Op: "grant x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonRemoteRejected, Message: "grant x: RemoteRejected"},
+	},
+	"a service that is not available": {
+		&cloud.Error{Code: cloud.RemoteUnavailable, Op: "grant x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonRemoteUnavailable, Message: "grant x: RemoteUnavailable"},
+	},
+	"a service that asks to wait": {
+		&cloud.Error{Code: cloud.RemoteUnavailable, Op: "grant x", Throttled: true, RetryAfter: time.Minute},
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonRemoteUnavailable, Message: "grant x: RemoteUnavailable", RetryAfter: time.Minute},
+	},
+	"an answer that means nothing": {
+		&cloud.Error{Code: cloud.UnexpectedResponse, Op: "list x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonUnexpectedResponse, Message: "list x: UnexpectedResponse"},
+	},
+	"a class that does not exist": {
+		&cloud.Error{Code: "Teapot", Op: "list x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonUnexpectedResponse, Message: "list x: Teapot"},
+	},
+	"a wrapped error of the cloud": {
+		fmt.Errorf("pass: %w", &cloud.Error{Code: cloud.ProjectNotFound, Op: "list x"}),
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProjectNotFound, Message: "list x: ProjectNotFound"},
+	},
+	"any other error": {
+		errors.New("disk full"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "disk full"},
+	},
+	"writes that are not visible": {
+		conditions.NotVisible("Grant x"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "accepted by the service but not visible yet: Grant x"},
+	},
+	"a Secret that is not there": {
+		conditions.Wait(v1alpha1.ReasonSecretNotFound, "Secret %s", "s"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonSecretNotFound, Message: "Secret s"},
+	},
+	"a Connection that cannot be used": {
+		conditions.WaitBecause(v1alpha1.ReasonConnectionNotReady, errors.New("no Secret")),
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonConnectionNotReady, Message: "no Secret"},
+	},
+	"a wrapped wait": {
+		fmt.Errorf("pass: %w", conditions.Wait(v1alpha1.ReasonConnectionNotReady, "wait")),
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonConnectionNotReady, Message: "wait"},
+	},
+	"an endpoint that is not allowed": {
+		conditions.Stall(v1alpha1.ReasonEndpointNotAllowed, "endpoint %s", "e"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonEndpointNotAllowed, Message: "endpoint e"},
+	},
+	"a role that is somebody else's": {
+		conditions.Stall(v1alpha1.ReasonAlreadyExists, "theirs"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonAlreadyExists, Message: "theirs"},
+	},
+	"a create that cannot be told from somebody else's": {
+		conditions.Stall(v1alpha1.ReasonCreateResultUnknown, "lost"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonCreateResultUnknown, Message: "lost"},
+	},
+	"changes of which some were refused": {
+		conditions.PartiallyApplied([]error{&cloud.Error{Code: cloud.RemoteRejected, Op: "grant x"}}),
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: "1 refused, all other changes applied; grant x: RemoteRejected"},
+	},
+}
+
+func TestEveryCauseHasItsOutcome(t *testing.T) {
+	for name, tc := range causes {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, conditions.FromError(tc.err)); diff != "" {
+				t.Errorf("outcome (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPartiallyAppliedNamesFive(t *testing.T) {
+	var failures []error
+	for i := range 7 {
+		failures = append(failures, fmt.Errorf("grant %d", i))
+	}
+	tests := map[int]string{
+		1: "1 refused, all other changes applied; grant 0",
+		5: "5 refused, all other changes applied; grant 0; grant 1; grant 2; grant 3; grant 4",
+		7: "7 refused, all other changes applied; grant 0; grant 1; grant 2; grant 3; grant 4; and 2 more",
+	}
+	for n, want := range tests {
+		err := conditions.PartiallyApplied(failures[:n])
+		if diff := cmp.Diff(want, err.Error()); diff != "" {
+			t.Errorf("%d failures (-want +got):\n%s", n, diff)
+		}
+		if !errors.Is(err, failures[n-1]) {
+			t.Errorf("%d failures: the last is lost", n)
+		}
+	}
+}
+
+func TestOnlyOutcomesAreOutcomes(t *testing.T) {
+	for name, err := range map[string]error{"nil": nil, "a plain error": errors.New("x"), "an error of the cloud": &cloud.Error{Code: cloud.InvalidSpec}} {
+		if _, ok := conditions.OutcomeOf(err); ok {
+			t.Errorf("%s was taken for an outcome", name)
+		}
+	}
+	if outcome, ok := conditions.OutcomeOf(fmt.Errorf("pass: %w", conditions.Stall("R", "m"))); !ok || outcome.Reason != "R" {
+		t.Errorf("OutcomeOf = %v, %v", outcome, ok)
+	}
+}
+
+func TestAShutdownIsNoFailure(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	cause := &cloud.Error{Code: cloud.RemoteUnavailable, Err: context.Canceled}
+	tests := map[string]struct {
+		ctx  context.Context
+		err  error
+		want bool
+	}{
+		"a call that was cancelled":                 {t.Context(), cause, true},
+		"a wait because of a call that was":         {t.Context(), conditions.WaitBecause("R", cause), true},
+		"some changes of which one was cancelled":   {t.Context(), conditions.PartiallyApplied([]error{errors.New("x"), cause}), true},
+		"any failure while the operator is stopped": {stopped, errors.New("x"), true},
+		"no failure while the operator is stopped":  {stopped, nil, true},
+		"a time-out":        {t.Context(), &cloud.Error{Err: context.DeadlineExceeded}, false},
+		"any other failure": {t.Context(), errors.New("x"), false},
+		"success":           {t.Context(), nil, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := conditions.IsShutdown(tc.ctx, tc.err); got != tc.want {
+				t.Errorf("IsShutdown = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestEveryReasonIsProvoked compares the constants in the source with the tables of this package.
+func TestEveryReasonIsProvoked(t *testing.T) {
+	covered := []string{conditions.Succeeded("").Reason, v1alpha1.ReasonSuspended} // see TestAnObjectThatIsBornSuspendedSaysSo
+	for _, tc := range causes {
+		covered = append(covered, tc.want.Reason)
+	}
+	unique := map[string]bool{}
+	for _, reason := range covered {
+		unique[reason] = true
+	}
+	if diff := cmp.Diff(declaredReasons(t), unique, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("reasons (-declared +provoked):\n%s", diff)
+	}
+}
+
+func declaredReasons(t *testing.T) map[string]bool {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/condition_types.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]bool{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		for i, name := range spec.Names {
+			if value, ok := spec.Values[i].(*ast.BasicLit); ok && strings.HasPrefix(name.Name, "Reason") {
+				reasons[strings.Trim(value.Value, `"`)] = true
+			}
+		}
+		return true
+	})
+	if len(reasons) == 0 {
+		t.Fatal("no reason was found")
+	}
+	return reasons
+}
+
+func TestJitterStaysNear(t *testing.T) {
+	tests := map[string]struct{ interval, fallback, around time.Duration }{
+		"an interval":   {time.Hour, time.Minute, time.Hour},
+		"the fallback":  {0, time.Minute, time.Minute},
+		"no time ever":  {0, 0, 0},
+		"a short while": {10 * time.Second, 0, 10 * time.Second},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			for range 1000 {
+				if got := conditions.Jitter(tc.interval, tc.fallback); got < tc.around*9/10 || got > tc.around*11/10 {
+					t.Fatalf("Jitter = %s, want %s give or take a tenth", got, tc.around)
+				}
+			}
+		})
+	}
+}
