@@ -314,3 +314,36 @@ func keysOf[V any](m map[string]V) []string {
 	}
 	return keys(set)
 }
+
+// TestRefusedCreateIsToldOnce: a create that is refused again and again looks the same to a user all the time.
+func TestRefusedCreateIsToldOnce(t *testing.T) {
+	for name, tc := range lastingFaults {
+		if tc.fault.Kind == fakecloud.FaultGarbled {
+			continue // spoils the answer to a create that was made
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.timeout = 300 * time.Millisecond
+			h.restart()
+			role := newRole("reader", tables("Select"))
+			h.create(role)
+			fault := tc.fault
+			fault.Only = "writes"
+			h.cloud.Inject(fault)
+			_, _ = h.pass(role) //nolint:errcheck // the condition is what counts
+			first, warnings := h.get(role), len(h.events.Events)
+			mustBe(t, first, metav1.ConditionFalse, tc.reason)
+			_, _ = h.pass(role) //nolint:errcheck // the condition is what counts
+			second := h.get(role)
+			if diff := cmp.Diff(first.Status, second.Status); diff != "" {
+				t.Errorf("the same failure changed the status:\n%s", diff)
+			}
+			if len(h.events.Events) != warnings {
+				t.Error("the same failure was told twice")
+			}
+			h.cloud.ClearFaults()
+			mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+		})
+	}
+}

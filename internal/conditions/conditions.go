@@ -63,6 +63,13 @@ func Changed(before, after Object) bool {
 	return now != nil && (old == nil || old.Status != now.Status || old.Reason != now.Reason || old.Message != now.Message)
 }
 
+// IsCurrent tells whether an object's Ready condition speaks of its present generation. A failure that lasts goes on saying so while
+// the next attempt is under way.
+func IsCurrent(obj Object) bool {
+	ready := ReadyCondition(obj)
+	return ready != nil && ready.ObservedGeneration == obj.GetGeneration()
+}
+
 // IsReady tells whether an object's Ready condition is True.
 func IsReady(obj Object) bool {
 	ready := ReadyCondition(obj)

@@ -295,7 +295,7 @@ func (r *Reconciler[O, S]) storeIntent(ctx context.Context, obj O, stored *O) er
 	if equality.Semantic.DeepEqual(obj, *stored) {
 		return nil
 	}
-	if obj.GetSyncStatus().ObservedGeneration != obj.GetGeneration() {
+	if !conditions.IsCurrent(obj) {
 		conditions.SetProgressing(obj, "applying the changes")
 	}
 	if err := r.store(ctx, obj, *stored); err != nil {
