@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,13 +13,14 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 )
 
-// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections,verbs=get;list;watch
+// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 
@@ -39,7 +42,10 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !connection.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+		return r.release(ctx, connection)
+	}
+	if err := r.addFinalizer(ctx, connection); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	stored := connection.DeepCopy()
 	if connection.IsSuspended() {
@@ -51,6 +57,48 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		return ctrl.Result{}, failure
 	}
 	return r.conclude(ctx, connection, stored, failure)
+}
+
+// addFinalizer makes sure that the Connection outlives the objects that use it: without it they could not take back what they did.
+// Nothing uses a Connection before it has the finalizer.
+func (r *ConnectionReconciler) addFinalizer(ctx context.Context, connection *v1alpha1.Connection) error {
+	stored := connection.DeepCopy()
+	if !controllerutil.AddFinalizer(connection, v1alpha1.Finalizer) {
+		return nil
+	}
+	return r.Client.Patch(ctx, connection, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
+}
+
+// release lets a Connection go that is being deleted, unless objects use it. The end of the last one queues it again.
+func (r *ConnectionReconciler) release(ctx context.Context, connection *v1alpha1.Connection) (ctrl.Result, error) {
+	users, err := usersOf(ctx, r.Client, connection)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("list the users of a Connection: %w", err)
+	}
+	stored := connection.DeepCopy()
+	if len(users) > 0 {
+		conditions.Set(connection, conditions.FromError(inUse(users)))
+		return ctrl.Result{}, r.store(ctx, connection, stored)
+	}
+	if !controllerutil.RemoveFinalizer(connection, v1alpha1.Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{}, client.IgnoreNotFound(r.Client.Patch(ctx, connection, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})))
+}
+
+// inUse says which objects a Connection waits for. It names at most five.
+func inUse(users []v1alpha1.ProjectRole) error {
+	const named = 5
+	var names []string
+	for i := range users {
+		names = append(names, users[i].Name)
+	}
+	slices.Sort(names)
+	list := strings.Join(names[:min(named, len(names))], ", ")
+	if len(names) > named {
+		list += fmt.Sprintf(" and %d more", len(names)-named)
+	}
+	return conditions.Wait(v1alpha1.ReasonInUse, "being deleted, and goes when the ProjectRoles that use it are gone: %s", list)
 }
 
 // check resolves the credentials and makes one harmless call with them.

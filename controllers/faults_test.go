@@ -15,7 +15,6 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -245,7 +244,7 @@ func TestNoFaultIsReadAsAbsence(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.failTwice(settled, tc.reason)
-			if !controllerutil.ContainsFinalizer(h.get(settled), engine.Finalizer) || !h.cloud.RoleExists(project, "settled") {
+			if !controllerutil.ContainsFinalizer(h.get(settled), v1alpha1.Finalizer) || !h.cloud.RoleExists(project, "settled") {
 				t.Error("the deletion was taken for done")
 			}
 			if n := len(h.cloud.Writes()) - writes; n > 0 {

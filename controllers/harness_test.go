@@ -34,7 +34,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -89,6 +88,9 @@ func newHarness(t testing.TB) *harness {
 	}
 	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1alpha1.ProjectRole{}, &v1alpha1.Connection{}).
+		WithIndex(&v1alpha1.ProjectRole{}, "spec.connectionRef.name", func(o client.Object) []string {
+			return []string{o.(*v1alpha1.ProjectRole).Spec.ConnectionRef.Name}
+		}).
 		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
 	h.restart()
 	return h
@@ -103,7 +105,7 @@ func (h *harness) newSecret() *corev1.Secret {
 
 func (h *harness) newConnection() *v1alpha1.Connection {
 	return &v1alpha1.Connection{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "prod", UID: "connection", Generation: 1},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "prod", UID: "connection", Generation: 1, Finalizers: []string{v1alpha1.Finalizer}},
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region:      "cn-hangzhou",
 			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api"},
@@ -261,7 +263,7 @@ func (h *harness) checkTracked(role *v1alpha1.ProjectRole) {
 	if stored == nil || !h.cloud.RoleExists(project, role.Spec.RoleName) {
 		return
 	}
-	if !controllerutil.ContainsFinalizer(stored, engine.Finalizer) {
+	if !controllerutil.ContainsFinalizer(stored, v1alpha1.Finalizer) {
 		h.t.Error("the role is in the cloud and its object has no finalizer")
 	}
 	if !stored.Status.Created && !stored.Status.Creating && !h.foreign {

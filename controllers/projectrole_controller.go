@@ -65,7 +65,7 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 	if deleting && !ownsAnything(role) {
 		return roleState{}, nil
 	}
-	account, err := k.accounts.Account(ctx, role.Namespace, role.Spec.ConnectionRef)
+	account, err := k.accounts.Account(ctx, role, role.Spec.ConnectionRef)
 	if err != nil {
 		return roleState{}, err
 	}
@@ -202,7 +202,7 @@ func (k *projectRoleKind) Intend(role *v1alpha1.ProjectRole, p plan.Plan) {
 
 // Apply implements engine.Kind.
 func (k *projectRoleKind) Apply(ctx context.Context, role *v1alpha1.ProjectRole, step plan.Step) error {
-	account, err := k.accounts.Account(ctx, role.Namespace, role.Spec.ConnectionRef)
+	account, err := k.accounts.Account(ctx, role, role.Spec.ConnectionRef)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ func SetupConnection(mgr ctrl.Manager, options Options) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.Connection{}, builder.WithPredicates(requested())).
+		Watches(&v1alpha1.ProjectRole{}, handler.EnqueueRequestsFromMapFunc(connectionOf), builder.WithPredicates(gone())).
 		WithOptions(options.controller()).
 		Complete(r)
 }
@@ -88,6 +89,7 @@ func NewProjectRoleReconciler(c client.Client, options Options) *engine.Reconcil
 		Kind:            &projectRoleKind{accounts: options.Accounts, interval: options.DefaultInterval},
 		New:             func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} },
 		DefaultInterval: options.DefaultInterval,
+		Finalizer:       v1alpha1.Finalizer,
 	}
 }
 
@@ -110,7 +112,7 @@ func usabilityChanged() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok := e.ObjectOld.(*v1alpha1.Connection)
 			after, ok2 := e.ObjectNew.(*v1alpha1.Connection)
-			return ok && ok2 && (before.Generation != after.Generation || becameReady(before, after))
+			return ok && ok2 && (before.Generation != after.Generation || len(before.Finalizers) == 0 && len(after.Finalizers) > 0 || becameReady(before, after))
 		},
 	}
 }
@@ -119,19 +121,41 @@ func becameReady(before, after *v1alpha1.Connection) bool {
 	return conditions.IsReady(after) && !conditions.IsReady(before)
 }
 
+// gone lets through nothing but the end of objects, which a Connection that is being deleted waits for.
+func gone() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	}
+}
+
+func connectionOf(_ context.Context, o client.Object) []reconcile.Request {
+	role, ok := o.(*v1alpha1.ProjectRole)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: role.Namespace, Name: role.Spec.ConnectionRef.Name}}}
+}
+
+// usersOf lists the roles that use a Connection.
+func usersOf(ctx context.Context, reader client.Reader, connection client.Object, opts ...client.ListOption) ([]v1alpha1.ProjectRole, error) {
+	var roles v1alpha1.ProjectRoleList
+	opts = append(opts, client.InNamespace(connection.GetNamespace()), client.MatchingFields{connectionIndex: connection.GetName()})
+	err := reader.List(ctx, &roles, opts...)
+	return roles.Items, err
+}
+
 func rolesOf(reader client.Reader) handler.MapFunc {
 	return func(ctx context.Context, connection client.Object) []reconcile.Request {
-		var roles v1alpha1.ProjectRoleList
 		// Not worth waiting for writes that are under way: whoever made them is up to date.
-		err := reader.List(ctx, &roles, client.InNamespace(connection.GetNamespace()), client.MatchingFields{connectionIndex: connection.GetName()},
-			client.DisableReadYourWritesConsistency)
+		roles, err := usersOf(ctx, reader, connection, client.DisableReadYourWritesConsistency)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Could not list the roles of a Connection")
 			return nil
 		}
-		requests := make([]reconcile.Request, 0, len(roles.Items))
-		for i := range roles.Items {
-			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: roles.Items[i].Namespace, Name: roles.Items[i].Name}})
+		requests := make([]reconcile.Request, 0, len(roles))
+		for i := range roles {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&roles[i])})
 		}
 		return requests
 	}

@@ -39,6 +39,8 @@ const (
 	ReasonProjectNotFound = "ProjectNotFound"
 	// ReasonRemoteRejected: the service refused a request as invalid.
 	ReasonRemoteRejected = "RemoteRejected"
+	// ReasonInUse: a Connection is being deleted and waits for the objects that use it.
+	ReasonInUse = "InUse"
 	// ReasonPartiallyApplied: some changes were refused; all others are in place.
 	ReasonPartiallyApplied = "PartiallyApplied"
 )
@@ -56,6 +58,9 @@ const (
 )
 
 const (
+	// Finalizer is on every object that may own something in the cloud, from before its first write until that is gone, and on
+	// Connections, which go after the objects that use them.
+	Finalizer = "maxcompute-operator.io/finalizer"
 	// RequestedAtAnnotation asks for a pass now when its value changes; status.lastHandledReconcileAt echoes the value.
 	RequestedAtAnnotation = "maxcompute-operator.io/requested-at"
 )

@@ -47,11 +47,6 @@ func Wait(reason, format string, args ...any) error {
 	return &outcomeError{outcome: Outcome{State: Reconciling, Reason: reason, Message: fmt.Sprintf(format, args...)}}
 }
 
-// WaitBecause is Wait with a cause that tells more to the log.
-func WaitBecause(reason string, cause error) error {
-	return &outcomeError{outcome: Outcome{State: Reconciling, Reason: reason, Message: cause.Error()}, cause: cause}
-}
-
 // Stall is the error of a pass that cannot succeed until a person changes something.
 func Stall(reason, format string, args ...any) error {
 	return &outcomeError{outcome: Outcome{State: Stalled, Reason: reason, Message: fmt.Sprintf(format, args...)}}

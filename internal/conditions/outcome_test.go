@@ -73,8 +73,11 @@ var causes = map[string]struct {
 		conditions.Wait(v1alpha1.ReasonSecretNotFound, "Secret %s", "s"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonSecretNotFound, Message: "Secret s"},
 	},
 	"a Connection that cannot be used": {
-		conditions.WaitBecause(v1alpha1.ReasonConnectionNotReady, errors.New("no Secret")),
+		conditions.Wait(v1alpha1.ReasonConnectionNotReady, "no Secret"),
 		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonConnectionNotReady, Message: "no Secret"},
+	},
+	"a Connection that is being deleted and in use": {
+		conditions.Wait(v1alpha1.ReasonInUse, "roles"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonInUse, Message: "roles"},
 	},
 	"a wrapped wait": {
 		fmt.Errorf("pass: %w", conditions.Wait(v1alpha1.ReasonConnectionNotReady, "wait")),
@@ -147,7 +150,7 @@ func TestAShutdownIsNoFailure(t *testing.T) {
 		want bool
 	}{
 		"a call that was cancelled":                 {t.Context(), cause, true},
-		"a wait because of a call that was":         {t.Context(), conditions.WaitBecause("R", cause), true},
+		"a wrapped call that was":                   {t.Context(), fmt.Errorf("pass: %w", cause), true},
 		"some changes of which one was cancelled":   {t.Context(), conditions.PartiallyApplied([]error{errors.New("x"), cause}), true},
 		"any failure while the operator is stopped": {stopped, errors.New("x"), true},
 		"no failure while the operator is stopped":  {stopped, nil, true},
@@ -219,5 +222,21 @@ func TestJitterStaysNear(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestOnlySomeErrorsSaySomethingOfTheObject(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a failed call":             {fmt.Errorf("pass: %w", &cloud.Error{Code: cloud.PermissionDenied}), true},
+		"something to wait for":     {conditions.Wait("R", "m"), true},
+		"a failure of another kind": {errors.New("the API server does not answer"), false},
+		"no failure":                {nil, false},
+	} {
+		if got := conditions.Explains(tc.err); got != tc.want {
+			t.Errorf("%s: Explains = %v, want %v", name, got, tc.want)
+		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
@@ -98,21 +99,46 @@ type source struct {
 }
 
 // Account resolves the Connection that an object refers to. Its error says that the Connection is not ready, and why, or is the
-// failure of the Kubernetes API.
-func (r *Resolver) Account(ctx context.Context, namespace string, ref v1alpha1.ConnectionReference) (*Account, error) {
+// failure of the Kubernetes API. An object that is being deleted gets the credentials that last worked if the Secret is gone, so that
+// a namespace which is deleted with everything in it cleans up and ends.
+func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference) (*Account, error) {
+	deleting := !obj.GetDeletionTimestamp().IsZero()
 	connection := &v1alpha1.Connection{}
-	err := r.Connections.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, connection)
+	err := r.Connections.Get(ctx, types.NamespacedName{Namespace: obj.GetNamespace(), Name: ref.Name}, connection)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, conditions.Wait(v1alpha1.ReasonConnectionNotReady, "Connection %s does not exist in this namespace", ref.Name)
+		return nil, notReady(ref.Name, " does not exist in this namespace", deleting)
 	case err != nil:
 		return nil, fmt.Errorf("get Connection %s: %w", ref.Name, err)
+	case !controllerutil.ContainsFinalizer(connection, v1alpha1.Finalizer):
+		// It might go before the objects that use it.
+		return nil, notReady(ref.Name, " has not been checked yet", deleting)
 	}
 	account, err := r.Resolve(ctx, connection)
-	if outcome, ok := conditions.OutcomeOf(err); ok {
-		return nil, conditions.Wait(v1alpha1.ReasonConnectionNotReady, "Connection %s: %s", ref.Name, outcome.Message)
+	outcome, ok := conditions.OutcomeOf(err)
+	if !ok {
+		return account, err
 	}
-	return account, err
+	if last := r.source(connection.UID).last(); deleting && last != nil {
+		return last, nil
+	}
+	return nil, notReady(ref.Name, ": "+outcome.Message, deleting)
+}
+
+// notReady says why a Connection cannot be used, and to an object that is being deleted, what ways out there are.
+func notReady(name, why string, deleting bool) error {
+	message := "Connection " + name + why
+	if deleting {
+		message += "; this object goes when it works again, or with deletionPolicy: Retain, which leaves the cloud as it is"
+	}
+	return conditions.Wait(v1alpha1.ReasonConnectionNotReady, "%s", message)
+}
+
+// last is the account that the Connection stood for when its credentials could last be read, or nil.
+func (s *source) last() *Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.account
 }
 
 // Resolve returns the account that a Connection stands for. Its errors say what is wrong with the Connection.
@@ -126,7 +152,8 @@ func (r *Resolver) Resolve(ctx context.Context, connection *v1alpha1.Connection)
 	}
 	account, err := r.build(ctx, connection, s)
 	if err != nil {
-		s.account = nil
+		// The account stays for objects that are being deleted; anybody else has the Connection read again.
+		s.read = time.Time{}
 		return nil, err
 	}
 	s.account, s.generation, s.read = account, connection.Generation, now

@@ -92,11 +92,16 @@ func (h *harness) get(ctx context.Context, c client.WithWatch, key client.Object
 	return c.Get(ctx, key, obj, opts...)
 }
 
+// newUser makes an object that refers to a Connection.
+func newUser(namespace string) *v1alpha1.ProjectRole {
+	return &v1alpha1.ProjectRole{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "user"}}
+}
+
 // connect creates a Connection that uses a Secret.
 func (h *harness) connect(name, secret string) *v1alpha1.Connection {
 	h.t.Helper()
 	connection := &v1alpha1.Connection{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name), Generation: 1},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name), Generation: 1, Finalizers: []string{v1alpha1.Finalizer}},
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region: "cn-hangzhou", Endpoints: &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api"},
 			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: v1alpha1.SecretReference{Name: secret}},
@@ -136,7 +141,7 @@ func (h *harness) resolve(name string) *connect.Account {
 }
 
 func (h *harness) account(name string) (*connect.Account, error) {
-	return h.resolver.Account(h.t.Context(), namespace, v1alpha1.ConnectionReference{Name: name})
+	return h.resolver.Account(h.t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: name})
 }
 
 func (h *harness) wait(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
@@ -241,7 +246,7 @@ func TestAConnectionOfAnotherNamespaceIsNotFound(t *testing.T) {
 	h := newHarness(t)
 	h.store("keys", h.keys("FAKEA"))
 	h.connect("prod", "keys")
-	_, err := h.resolver.Account(t.Context(), "others", v1alpha1.ConnectionReference{Name: "prod"})
+	_, err := h.resolver.Account(t.Context(), newUser("others"), v1alpha1.ConnectionReference{Name: "prod"})
 	if conditions.FromError(err).Reason != v1alpha1.ReasonConnectionNotReady {
 		t.Errorf("got %v", err)
 	}

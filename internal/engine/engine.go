@@ -22,9 +22,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// Finalizer is on every object that may own something in the cloud, from before its first write until that is gone.
-const Finalizer = "maxcompute-operator.io/finalizer"
-
 const (
 	// maxRounds bounds how often one pass plans and applies: a second time for what the first could not say in one call.
 	maxRounds = 2
@@ -70,6 +67,8 @@ type Reconciler[O Object, S any] struct {
 	Kind            Kind[O, S]
 	New             func() O
 	DefaultInterval time.Duration
+	// Finalizer is on an object from before its first write to the cloud until nothing of it is left there.
+	Finalizer string
 }
 
 // Reconcile makes one pass over one object.
@@ -79,7 +78,7 @@ func (r *Reconciler[O, S]) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	deleting := !obj.GetDeletionTimestamp().IsZero()
-	if deleting && !controllerutil.ContainsFinalizer(obj, Finalizer) {
+	if deleting && !controllerutil.ContainsFinalizer(obj, r.Finalizer) {
 		return ctrl.Result{}, nil
 	}
 	result, err := r.pass(ctx, obj, deleting)
@@ -270,7 +269,7 @@ func (r *Reconciler[O, S]) suspend(ctx context.Context, obj O) error {
 
 func (r *Reconciler[O, S]) addFinalizer(ctx context.Context, obj O) error {
 	stored := snapshot(obj)
-	if !controllerutil.AddFinalizer(obj, Finalizer) {
+	if !controllerutil.AddFinalizer(obj, r.Finalizer) {
 		return nil
 	}
 	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
@@ -279,7 +278,7 @@ func (r *Reconciler[O, S]) addFinalizer(ctx context.Context, obj O) error {
 // release lets the object go.
 func (r *Reconciler[O, S]) release(ctx context.Context, obj O, eventType, note string) error {
 	stored := snapshot(obj)
-	controllerutil.RemoveFinalizer(obj, Finalizer)
+	controllerutil.RemoveFinalizer(obj, r.Finalizer)
 	if err := r.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}

@@ -226,6 +226,18 @@ func TestKilledManagerLeavesNothingUntracked(t *testing.T) {
 	g.Eventually(func() int { return len(bed.Cloud.Roles(s.project)) }, timeout, poll).Should(BeZero())
 }
 
+// TestEverythingDeletedAtOnce deletes the Secret and the Connection before the roles, as the deletion of a namespace may.
+func TestEverythingDeletedAtOnce(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret(), s.connection(), s.role("a", "Select"), s.role("b", "Select"))
+	out, err := kubectl(t, "", "wait", "--for=condition=Ready", "--timeout=30s", "-n", s.namespace, "mcrole/a", "mcrole/b")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	out, err = kubectl(t, "", "delete", "-n", s.namespace, "--timeout=30s", "secret/alibaba", "mcconn/prod", "mcrole/a", "mcrole/b")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(bed.Cloud.Roles(s.project)).To(BeEmpty())
+}
+
 func TestSpecIsNeverWritten(t *testing.T) {
 	g := NewWithT(t)
 	s := newSpace(t)
