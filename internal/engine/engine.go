@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -17,17 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-const (
-	// maxRounds bounds how often one pass plans and applies: a second time for what the first could not say in one call.
-	maxRounds = 2
-	// conflictRetry is how long the cache is given to catch up after a write that lost against another.
-	conflictRetry = 500 * time.Millisecond
-)
+// conflictRetry is how long the cache is given to catch up after a write that lost against another.
+const conflictRetry = 500 * time.Millisecond
 
 // Object is a custom resource that the engine can drive.
 type Object interface {
@@ -138,195 +132,4 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 		return ctrl.Result{RequeueAfter: outcome.RetryAfter}, nil
 	}
 	return ctrl.Result{}, failure
-}
-
-// converge closes the difference between what is wanted and what is there, and looks again. It returns the steps that were
-// carried out, whatever else happened.
-func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done []plan.Step, message string, err error) {
-	want, err := r.Kind.Desired(ctx, obj)
-	if err != nil {
-		return nil, "", err
-	}
-	var failed []failure
-	for round := 0; ; round++ {
-		have, err := r.Kind.Observe(ctx, obj)
-		if err != nil {
-			return done, "", err
-		}
-		message := r.Kind.Report(obj, have)
-		p := r.Kind.Plan(obj, want, have)
-		if stop, err := verdict(p, done, failed, round); stop {
-			return done, message, err
-		}
-		r.Kind.Intend(obj, p)
-		if err := r.storeIntent(ctx, obj, stored); err != nil {
-			return done, "", err
-		}
-		var applied []plan.Step
-		applied, failed, err = r.apply(ctx, obj, p.Steps)
-		done = append(done, applied...)
-		if err != nil {
-			return done, "", err
-		}
-	}
-}
-
-// verdict decides whether a pass ends with the plan that is left: nothing to do, must not be done, was done and is not visible,
-// or was refused.
-func verdict(p plan.Plan, done []plan.Step, failed []failure, round int) (stop bool, err error) {
-	switch {
-	case p.Hold != nil:
-		return true, conditions.Stall(p.Hold.Reason, "%s", p.Hold.Message)
-	case p.Empty():
-		return true, nil
-	}
-	for _, step := range p.Steps {
-		if contains(done, step) {
-			// Repeating a write that was just accepted would be fighting a slow mirror.
-			return true, conditions.NotVisible(step.String())
-		}
-	}
-	if refused := refusedSteps(p, failed); len(refused) == len(p.Steps) {
-		return true, conditions.PartiallyApplied(refused)
-	}
-	if round == maxRounds {
-		return true, conditions.NotVisible(p.Steps[0].String())
-	}
-	return false, nil
-}
-
-// failure is a step that the service refused.
-type failure struct {
-	step plan.Step
-	err  error
-}
-
-func contains(steps []plan.Step, step plan.Step) bool {
-	for _, s := range steps {
-		if s.String() == step.String() {
-			return true
-		}
-	}
-	return false
-}
-
-func refusedSteps(p plan.Plan, failed []failure) []error {
-	var refused []error
-	for _, step := range p.Steps {
-		for _, f := range failed {
-			if f.step.String() == step.String() {
-				refused = append(refused, f.err)
-			}
-		}
-	}
-	return refused
-}
-
-// apply carries steps out in order. A refusal that concerns one permission only does not keep the others from being tried;
-// anything else ends the pass.
-func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step) (done []plan.Step, failed []failure, err error) {
-	logger := log.FromContext(ctx)
-	defer func() {
-		if len(done) > 0 {
-			obj.SetLastAppliedTime(metav1.NewTime(r.Clock.Now()))
-		}
-	}()
-	for _, step := range steps {
-		err := r.Kind.Apply(ctx, obj, step)
-		switch {
-		case err == nil:
-			done = append(done, step)
-			logger.V(1).Info("Applied step", "step", step.String())
-		case cloud.CodeOf(err) == cloud.AlreadyExists:
-			// The next look tells whose it is.
-			return done, append(failed, failure{step, err}), nil
-		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err):
-			failed = append(failed, failure{step, err})
-			logger.Info("Step was refused", "step", step.String(), "cause", err.Error(), "requestID", cloud.RequestID(err))
-		default:
-			return done, failed, err
-		}
-	}
-	return done, failed, nil
-}
-
-// concernsAll tells whether a refusal would meet every other step as well.
-func concernsAll(err error) bool {
-	switch cloud.CodeOf(err) {
-	case cloud.AuthenticationFailed, cloud.ProjectNotFound, cloud.RemoteUnavailable:
-		return true
-	default:
-		return false
-	}
-}
-
-// suspend makes no call to the cloud and leaves the conditions as they are.
-func (r *Reconciler[O, S]) suspend(ctx context.Context, obj O) error {
-	stored := snapshot(obj)
-	conditions.SetSuspended(obj)
-	return r.store(ctx, obj, stored)
-}
-
-func (r *Reconciler[O, S]) addFinalizer(ctx context.Context, obj O) error {
-	stored := snapshot(obj)
-	if !controllerutil.AddFinalizer(obj, r.Finalizer) {
-		return nil
-	}
-	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
-}
-
-// release lets the object go.
-func (r *Reconciler[O, S]) release(ctx context.Context, obj O, eventType, note string) error {
-	stored := snapshot(obj)
-	controllerutil.RemoveFinalizer(obj, r.Finalizer)
-	if err := r.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})); err != nil {
-		return err
-	}
-	if note != "" {
-		r.Events.Eventf(obj, nil, eventType, "Released", "Delete", "%s", note)
-	}
-	return nil
-}
-
-// storeIntent stores what is about to be done, so that a crash at any later point finds it. The lock on the object's version makes
-// sure that nothing is done on the strength of an old copy.
-func (r *Reconciler[O, S]) storeIntent(ctx context.Context, obj O, stored *O) error {
-	if equality.Semantic.DeepEqual(obj, *stored) {
-		return nil
-	}
-	if !conditions.IsCurrent(obj) {
-		conditions.SetProgressing(obj, "applying the changes")
-	}
-	if err := r.store(ctx, obj, *stored); err != nil {
-		return err
-	}
-	*stored = snapshot(obj)
-	return nil
-}
-
-// store writes the status if it differs from what is stored. An update carries the version that the object was read at, so it fails
-// if anything has changed since; and it costs the API server less than a patch.
-func (r *Reconciler[O, S]) store(ctx context.Context, obj, stored O) error {
-	if equality.Semantic.DeepEqual(obj, stored) {
-		return nil
-	}
-	return r.Client.Status().Update(ctx, obj)
-}
-
-// announce makes one event of everything that a pass did.
-func (r *Reconciler[O, S]) announce(obj O, done []plan.Step) {
-	if summary := plan.Summary(done); summary != "" {
-		r.Events.Eventf(obj, nil, corev1.EventTypeNormal, "Applied", "Apply", "%s", summary)
-	}
-}
-
-// warn makes an event of a failure that was not there before.
-func (r *Reconciler[O, S]) warn(obj, stored O, outcome conditions.Outcome) {
-	if outcome.State != conditions.Ready && conditions.Changed(stored, obj) {
-		r.Events.Eventf(obj, nil, corev1.EventTypeWarning, outcome.Reason, "Reconcile", "%s", outcome.Message)
-	}
-}
-
-func snapshot[O Object](obj O) O {
-	return obj.DeepCopyObject().(O) //nolint:forcetypeassert // a deep copy has the type of its original
 }
