@@ -2,7 +2,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -137,11 +139,20 @@ func managerOptions(f flags) (ctrl.Options, error) {
 		Metrics:                 server,
 		HealthProbeBindAddress:  f.probeAddress,
 		LeaderElection:          f.leaderElect,
-		LeaderElectionID:        leaderElectionID,
+		LeaderElectionID:        leaseName(f),
 		LeaderElectionNamespace: f.leaderElectionNamespace,
 		// The process ends with the manager, so the next replica need not wait for the lease to run out.
 		LeaderElectionReleaseOnCancel: true,
 	}, nil
+}
+
+// leaseName gives managers that see different objects different leases, so that they can work at the same time.
+func leaseName(f flags) string {
+	if f.watchLabelSelector == "" && f.watchNamespaces == "" {
+		return leaderElectionID
+	}
+	digest := sha256.Sum256([]byte(f.watchLabelSelector + "\x00" + f.watchNamespaces))
+	return hex.EncodeToString(digest[:4]) + "." + leaderElectionID
 }
 
 func cacheOptions(f flags, selector labels.Selector) cache.Options {

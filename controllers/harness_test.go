@@ -91,6 +91,10 @@ func newHarness(t testing.TB) *harness {
 		WithIndex(&v1alpha1.ProjectRole{}, "spec.connectionRef.name", func(o client.Object) []string {
 			return []string{o.(*v1alpha1.ProjectRole).Spec.ConnectionRef.Name}
 		}).
+		WithIndex(&v1alpha1.ProjectRole{}, "target", func(o client.Object) []string {
+			role := o.(*v1alpha1.ProjectRole)
+			return []string{strings.ToLower(role.Spec.ProjectName + "/" + role.Spec.RoleName)}
+		}).
 		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
 	h.restart()
 	return h
@@ -151,7 +155,7 @@ func (h *harness) restart() {
 		Connections: h.kube, Secrets: h.kube, HTTP: httpClient, Clock: clock.RealClock{},
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	r := controllers.NewProjectRoleReconciler(h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})
+	r := controllers.NewProjectRoleReconciler(h.kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})
 	r.Events = h.events
 	h.reconcile = r.Reconcile
 	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}

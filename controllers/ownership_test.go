@@ -10,7 +10,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
-// TestLostReplyAndAListThatLags: the reply to the create is lost, and the list does not show the role yet, so that it is created a
+// TestLostReplyAndAListThatLags: the reply to the create is lost, and neither list nor ACL shows the role yet, so that it is created a
 // second time. The refusal of that must not make the operator think that the role is somebody else's.
 func TestLostReplyAndAListThatLags(t *testing.T) {
 	for name, spelling := range map[string]fakecloud.ExistsSpelling{"conflict": fakecloud.ExistsConflict, "unknown code": fakecloud.ExistsUnknownCode} {
@@ -20,6 +20,7 @@ func TestLostReplyAndAListThatLags(t *testing.T) {
 			role := newRole("reader", tables("Select"))
 			h.create(role)
 			h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultStaleRead, Action: "ListRoles", StaleBeforeSeq: h.cloud.LastSeq() + 1, Times: 3})
+			h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultStaleRead, Action: "GetRoleAcl", StaleBeforeSeq: h.cloud.LastSeq() + 1, Times: 1})
 			h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultDropAfter, Action: "CreateRole", Times: 1})
 			got := h.settle(role)
 			mustBe(t, got, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)

@@ -69,24 +69,29 @@ func SetupProjectRole(ctx context.Context, mgr ctrl.Manager, options Options) er
 		}
 		return []string{role.Spec.ConnectionRef.Name}
 	})
+	if err == nil {
+		err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ProjectRole{}, targetIndex, targetOf)
+	}
 	if err != nil {
 		return err
 	}
-	r := NewProjectRoleReconciler(mgr.GetClient(), options)
+	r := NewProjectRoleReconciler(mgr.GetClient(), mgr.GetAPIReader(), options)
 	r.Events = mgr.GetEventRecorder("projectrole-controller")
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.ProjectRole{}, builder.WithPredicates(requested())).
+		Watches(&v1alpha1.ProjectRole{}, handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient())), builder.WithPredicates(gone())).
 		Watches(&v1alpha1.Connection{}, handler.EnqueueRequestsFromMapFunc(rolesOf(mgr.GetClient())), builder.WithPredicates(usabilityChanged())).
 		WithOptions(options.controller()).
 		Complete(r)
 }
 
 // NewProjectRoleReconciler makes the reconciler of ProjectRoles; its caller gives it a recorder of events.
-func NewProjectRoleReconciler(c client.Client, options Options) *engine.Reconciler[*v1alpha1.ProjectRole, roleState] {
+func NewProjectRoleReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.ProjectRole, roleState] {
 	return &engine.Reconciler[*v1alpha1.ProjectRole, roleState]{
 		Client:          c,
+		Live:            live,
 		Clock:           clock.RealClock{},
-		Kind:            &projectRoleKind{accounts: options.Accounts, interval: options.DefaultInterval},
+		Kind:            &projectRoleKind{accounts: options.Accounts, reader: c, clock: clock.RealClock{}, interval: options.DefaultInterval},
 		New:             func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} },
 		DefaultInterval: options.DefaultInterval,
 		Finalizer:       v1alpha1.Finalizer,

@@ -53,6 +53,8 @@ const (
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonAlreadyExists: the remote object exists and this object did not create it.
 	ReasonAlreadyExists = "AlreadyExists"
+	// ReasonTargetConflict: an older object owns the same remote target.
+	ReasonTargetConflict = "TargetConflict"
 	// ReasonCreateResultUnknown: a create was sent, its outcome was lost, and what exists now cannot be told from somebody else's.
 	ReasonCreateResultUnknown = "CreateResultUnknown"
 )

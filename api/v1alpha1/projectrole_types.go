@@ -275,6 +275,12 @@ type ProjectRoleStatus struct {
 	// +optional
 	Creating bool `json:"creating,omitempty"`
 
+	// endpoint is the service at which created, creating and applied hold. Should the Connection come to name another one, nothing
+	// is done there: a role of the same name would be somebody else's.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Endpoint string `json:"endpoint,omitempty"`
+
 	// applied lists what this object granted, or is about to grant.
 	// +optional
 	// +listType=atomic

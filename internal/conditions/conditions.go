@@ -52,9 +52,20 @@ func SetSuspended(obj Object) {
 
 // SetHandled echoes the annotation that asks for a pass.
 func SetHandled(obj Object) {
-	if at := obj.GetAnnotations()[v1alpha1.RequestedAtAnnotation]; at != "" {
+	if at := requestedAt(obj); at != "" {
 		obj.GetSyncStatus().LastHandledReconcileAt = at
 	}
+}
+
+// IsRequested tells whether somebody asks for a pass that has not been made yet.
+func IsRequested(obj Object) bool {
+	at := requestedAt(obj)
+	return at != "" && at != obj.GetSyncStatus().LastHandledReconcileAt
+}
+
+// requestedAt is the annotation's value, as much of it as the status can hold.
+func requestedAt(obj Object) string {
+	return shorten(obj.GetAnnotations()[v1alpha1.RequestedAtAnnotation])
 }
 
 // Changed tells whether an object's Ready condition says something that it did not say before.

@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
+// longest is longer than anybody waits, and short enough to calculate with.
+const longest = 10 * 365 * 24 * time.Hour
+
 // Jitter spreads periodic work: the interval, or the default where it is 0, give or take 10 %.
 func Jitter(interval, fallback time.Duration) time.Duration {
-	d := float64(cmp.Or(interval, fallback))
+	d := float64(min(cmp.Or(interval, fallback), longest))
 	return time.Duration(d * (0.9 + 0.2*rand.Float64())) //nolint:gosec // spreading load needs no secrecy
 }

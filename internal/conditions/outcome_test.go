@@ -89,6 +89,9 @@ var causes = map[string]struct {
 	"a role that is somebody else's": {
 		conditions.Stall(v1alpha1.ReasonAlreadyExists, "theirs"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonAlreadyExists, Message: "theirs"},
 	},
+	"a role that an older object owns": {
+		conditions.Stall(v1alpha1.ReasonTargetConflict, "older"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonTargetConflict, Message: "older"},
+	},
 	"a create that cannot be told from somebody else's": {
 		conditions.Stall(v1alpha1.ReasonCreateResultUnknown, "lost"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonCreateResultUnknown, Message: "lost"},
 	},

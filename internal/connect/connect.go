@@ -65,6 +65,8 @@ type Resolver struct {
 type Account struct {
 	// MaxCompute is the client that all objects of the account share.
 	MaxCompute *maxcompute.Client
+	// Endpoint is the base URL of the OpenAPI that the client talks to.
+	Endpoint string
 
 	limiter *rate.Limiter
 	// refused is set when the service refuses the credentials: the Secret may have been rotated.
@@ -123,6 +125,24 @@ func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.
 		return last, nil
 	}
 	return nil, notReady(ref.Name, ": "+outcome.Message, deleting)
+}
+
+// SameEndpoint tells whether the Connections of two objects mean the same service. One that does not exist may mean any.
+func (r *Resolver) SameEndpoint(ctx context.Context, a client.Object, aRef v1alpha1.ConnectionReference, b client.Object, bRef v1alpha1.ConnectionReference) (bool, error) {
+	var found [2]string
+	for i, key := range []types.NamespacedName{{Namespace: a.GetNamespace(), Name: aRef.Name}, {Namespace: b.GetNamespace(), Name: bRef.Name}} {
+		connection := &v1alpha1.Connection{}
+		err := r.Connections.Get(ctx, key, connection)
+		switch {
+		case apierrors.IsNotFound(err):
+			return true, nil
+		case err != nil:
+			return false, fmt.Errorf("get Connection %s: %w", key.Name, err)
+		case connection.Spec.AlibabaCloud != nil:
+			found[i] = strings.ToLower(strings.TrimSuffix(endpointsOf(connection.Spec.AlibabaCloud).maxCompute, "/"))
+		}
+	}
+	return found[0] == found[1], nil
 }
 
 // notReady says why a Connection cannot be used, and to an object that is being deleted, what ways out there are.
@@ -274,7 +294,7 @@ func (r *Resolver) newAccount(region string, to endpoints, keys accessKey, limit
 	if err != nil {
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}
-	return &Account{MaxCompute: c, limiter: limiter}, nil
+	return &Account{MaxCompute: c, Endpoint: to.maxCompute, limiter: limiter}, nil
 }
 
 func limitOf(limits *v1alpha1.AlibabaCloudRateLimits) (rate.Limit, int) {

@@ -14,6 +14,9 @@ import (
 // maxRounds bounds how often one pass plans and applies: a second time for what the first could not say in one call.
 const maxRounds = 2
 
+// fewRefusals is how many steps may be refused before one is accepted. What refuses them all is not the single step's fault.
+const fewRefusals = 5
+
 // converge closes the difference between what is wanted and what is there, and looks again. It returns the steps that were
 // carried out, whatever else happened.
 func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done []plan.Step, message string, err error) {
@@ -114,7 +117,7 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step) 
 		case cloud.CodeOf(err) == cloud.AlreadyExists:
 			// The next look tells whose it is.
 			return done, append(failed, failure{step, err}), nil
-		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err):
+		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err) && (len(done) > 0 || len(failed) < fewRefusals):
 			failed = append(failed, failure{step, err})
 			logger.Info("Step was refused", "step", step.String(), "cause", err.Error(), "requestID", cloud.RequestID(err))
 		default:

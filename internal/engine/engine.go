@@ -55,7 +55,9 @@ type Kind[O Object, S any] interface {
 
 // Reconciler drives the objects of one kind.
 type Reconciler[O Object, S any] struct {
-	Client          client.Client
+	Client client.Client
+	// Live reads past the cache, to make sure of an object's version before a write to the cloud.
+	Live            client.Reader
 	Events          events.EventRecorder
 	Clock           clock.PassiveClock
 	Kind            Kind[O, S]

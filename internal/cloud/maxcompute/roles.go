@@ -42,7 +42,8 @@ func (c *Client) ListRoles(ctx context.Context, project string) ([]Role, error) 
 		if role.Name == "" {
 			return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a role without a name"}
 		}
-		(*data.Roles)[i].Type = strings.ToLower(role.Type)
+		// A role without a type is of type resource, as the statement CREATE ROLE has it.
+		(*data.Roles)[i].Type = firstOf(strings.ToLower(role.Type), TypeResource)
 	}
 	return *data.Roles, nil
 }
@@ -76,11 +77,14 @@ func (c *Client) GetRoleACL(ctx context.Context, project, role string) (acl.Set,
 	if err != nil {
 		return acl.Set{}, err
 	}
+	for key, list := range data {
+		data[strings.ToLower(key)] = list
+	}
 	var grants []acl.Grant
 	for _, kind := range acl.Kinds {
 		for _, entry := range data[wireNames[kind]] {
-			if entry.Name == "" {
-				return acl.Set{}, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a grant without a name"}
+			if entry.Name == "" || entry.Actions == nil {
+				return acl.Set{}, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a grant without a name or actions"}
 			}
 			grants = append(grants, acl.Grant{Kind: kind, Schema: entry.SchemaName, Name: entry.Name, Actions: entry.Actions})
 		}
@@ -118,8 +122,10 @@ func (c *Client) CreateRole(ctx context.Context, project, role string, set acl.S
 		segments: []string{"projects", project, "roles"}, body: body,
 	})
 	if err != nil {
-		// The role may exist by now, by this call or by somebody else's.
-		c.lists.doubtful(ctx, project)
+		if !cloud.Refused(err) || cloud.CodeOf(err) == cloud.AlreadyExists {
+			// The role may exist by now, by this call or by somebody else's.
+			c.lists.doubtful(ctx, project)
+		}
 		return err
 	}
 	c.lists.created(ctx, project, Role{Name: role, Type: TypeResource})
