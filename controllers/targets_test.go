@@ -25,6 +25,7 @@ func TestOneOwnerPerRole(t *testing.T) {
 	for _, order := range []string{"older first", "younger first", "of one second"} {
 		t.Run(order, func(t *testing.T) {
 			h := newHarness(t)
+			h.foreign = true // the role is only one of the two objects'
 			a, b := rival("a", "reader", 0), rival("b", "READER", 1)
 			if order == "of one second" {
 				b.CreationTimestamp = a.CreationTimestamp
@@ -52,6 +53,7 @@ func TestOneOwnerPerRole(t *testing.T) {
 // TestTwoUnknownOutcomes: both objects' creates may have made the role that is found. Only one may claim it.
 func TestTwoUnknownOutcomes(t *testing.T) {
 	h := newHarness(t)
+	h.foreign = true // the role is only one of the two objects'
 	a, b := rival("a", "reader", 0), rival("b", "reader", 1)
 	h.create(b)
 	h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultHTML502, Action: "CreateRole", Times: 2})

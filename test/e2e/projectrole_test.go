@@ -208,10 +208,22 @@ func TestKilledManagerLeavesNothingUntracked(t *testing.T) {
 	s := newSpace(t)
 	create(t, s.secret(), s.connection())
 	var roles []*v1alpha1.ProjectRole
+	// Slow enough that each kill meets the manager at work.
+	bed.Cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultLatency, Project: s.project, Latency: 200 * time.Millisecond})
+	calls := func() (n int) {
+		for _, e := range bed.Cloud.Journal() {
+			if e.Project == s.project {
+				n++
+			}
+		}
+		return n
+	}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		before := calls()
 		role := s.role(name, "Select")
 		roles = append(roles, role)
 		create(t, role)
+		g.Eventually(calls, timeout, poll).Should(BeNumerically(">", before))
 		bed.Manager.Kill()
 		g.Expect(startManager()).To(Succeed())
 	}
@@ -245,6 +257,7 @@ func TestSpecIsNeverWritten(t *testing.T) {
 	create(t, s.secret(), s.connection(), role)
 	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
 	g.Expect(role.Generation).To(Equal(int64(1)))
+	g.Expect(role.ManagedFields).To(ContainElement(HaveField("Manager", "manager")), "the manager wrote something at all")
 	for _, field := range role.ManagedFields {
 		if field.Operation == metav1.ManagedFieldsOperationUpdate && field.Manager == "manager" {
 			g.Expect(field.FieldsV1.GetRawString()).NotTo(ContainSubstring(`"f:spec"`))
