@@ -208,7 +208,7 @@ func TestCreateThatComesLate(t *testing.T) {
 			return nil, nil
 		}
 		body, _ = io.ReadAll(r.Body) //nolint:errcheck // it is in memory
-		held = r.Clone(context.Background())
+		held = r.Clone(context.WithoutCancel(r.Context()))
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	})

@@ -43,6 +43,9 @@ func (b *Testbed) WaitReady(ctx context.Context, namespace string, roles int) er
 		for i := range list.Items {
 			see(&list.Items[i])
 		}
+		if len(ready) == roles {
+			break
+		}
 		watch, err := b.Kube.Watch(ctx, &v1alpha1.ProjectRoleList{}, client.InNamespace(namespace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
 		if err != nil {
 			return err
