@@ -16,7 +16,7 @@ import (
 func TestUpAndDown(t *testing.T) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
-		t.Skip("KUBEBUILDER_ASSETS is not set; make test sets it")
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test, or export KUBEBUILDER_ASSETS=$(make -s controlplane)")
 	}
 	c := cluster{dir: filepath.Join(t.TempDir(), "dev")}
 	t.Cleanup(func() {
