@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -140,7 +142,10 @@ func TestCrashAtEveryCall(t *testing.T) {
 func TestCrashAndConflictAtEveryAPIWrite(t *testing.T) {
 	_, writes := callsOfALife(t)
 	fail := map[string]func() error{
-		"crash":       func() error { panic(errCrashed) },
+		"crash": func() error { panic(errCrashed) },
+		"conflict": func() error {
+			return apierrors.NewConflict(schema.GroupResource{}, "reader", errors.New("changed by somebody else"))
+		},
 		"server gone": func() error { return errors.New("the API server does not answer") },
 	}
 	for name, failure := range fail {

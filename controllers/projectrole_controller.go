@@ -144,12 +144,13 @@ func (k *projectRoleKind) look(ctx context.Context, c *maxcompute.Client, role *
 }
 
 // listAge is how old the list of roles may be: as old as the interval for a role that has long been there, so that all roles of a
-// project share one list per interval; fresh for one that is new, or about to be dropped, or that somebody asks to look at now.
+// project share one list per interval; fresh for one that is new; asked for now for one that is about to be dropped, or that somebody
+// asks to look at.
 func (k *projectRoleKind) listAge(role *v1alpha1.ProjectRole) time.Duration {
 	switch {
-	case conditions.IsRequested(role):
+	case conditions.IsRequested(role), !role.DeletionTimestamp.IsZero():
 		return 0
-	case role.Status.Created && !role.Status.Creating && role.DeletionTimestamp.IsZero():
+	case role.Status.Created && !role.Status.Creating:
 		return cmp.Or(role.GetInterval(), k.interval)
 	}
 	return freshList

@@ -115,7 +115,7 @@ func TestThoseWhoAskLaterShareTheNextList(t *testing.T) {
 		c := newLocalClient(t, l)
 		first := find(t.Context(), c, "r", 0)
 		synctest.Wait()
-		time.Sleep(time.Second) // the list that is under way is now too old for those who want one that was asked for after them
+		elapse(time.Second) // the list that is under way is now too old for those who want one that was asked for after them
 		var late []<-chan finding
 		for range 10 {
 			late = append(late, find(t.Context(), c, "r", 0))
@@ -159,7 +159,7 @@ func TestAListServesUntilItIsTooOld(t *testing.T) {
 					if !found || err != nil {
 						t.Errorf("FindRole = %v, %v", found, err)
 					}
-					time.Sleep(tc.after)
+					elapse(tc.after)
 				}
 				if n := l.asked(); n != tc.lists {
 					t.Errorf("%d lists were asked for, want %d", n, tc.lists)
@@ -175,7 +175,7 @@ func TestAgeCountsFromTheQuestion(t *testing.T) {
 		c := newLocalClient(t, l)
 		first := find(t.Context(), c, "r", 0)
 		synctest.Wait()
-		time.Sleep(20 * time.Second)
+		elapse(20 * time.Second)
 		close(l.gate)
 		<-first
 		_, _, err := c.FindRole(t.Context(), "p", "r", 10*time.Second)
@@ -192,12 +192,12 @@ func TestAFailureIsSharedByThoseWhoWaited(t *testing.T) {
 		c := newLocalClient(t, l)
 		outcomes := []<-chan finding{find(t.Context(), c, "r", 0)}
 		synctest.Wait()
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		for range 10 {
 			outcomes = append(outcomes, find(t.Context(), c, "r", time.Hour))
 		}
 		synctest.Wait()
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		close(l.gate)
 		for _, outcome := range outcomes {
 			if got := <-outcome; got.found || cloud.CodeOf(got.err) != cloud.RemoteUnavailable {
@@ -207,7 +207,7 @@ func TestAFailureIsSharedByThoseWhoWaited(t *testing.T) {
 		if n := l.asked(); n != 1 {
 			t.Errorf("%d lists were asked for while the service was down", n)
 		}
-		time.Sleep(time.Nanosecond)
+		elapse(time.Nanosecond)
 		l.set(func(l *lister) { l.fails = false })
 		if _, found, err := c.FindRole(t.Context(), "p", "r", time.Hour); !found || err != nil {
 			t.Errorf("after the failure: %v, %v", found, err)
@@ -221,13 +221,13 @@ func TestAFailureLeavesNoOldList(t *testing.T) {
 		c := newLocalClient(t, l)
 		_, _, err := c.FindRole(t.Context(), "p", "r", 0)
 		must(t, err)
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		l.set(func(l *lister) { l.fails = true })
 		for range 2 {
 			if _, found, err := c.FindRole(t.Context(), "p", "r", 0); found || err == nil {
 				t.Errorf("FindRole = %v, %v, want a failure", found, err)
 			}
-			time.Sleep(time.Second)
+			elapse(time.Second)
 		}
 	})
 }
@@ -239,11 +239,11 @@ func TestOneWhoGivesUpHarmsNobody(t *testing.T) {
 		impatient, giveUp := context.WithCancel(t.Context())
 		asking := find(impatient, c, "r", 0)
 		synctest.Wait()
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		waiting := find(impatient, c, "r", 0)
 		patient := find(t.Context(), c, "r", time.Hour)
 		synctest.Wait()
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		giveUp()
 		for _, outcome := range []<-chan finding{asking, waiting} {
 			if got := <-outcome; !errors.Is(got.err, context.Canceled) || got.found {
@@ -263,7 +263,7 @@ func TestOneWhoGivesUpLeavesTheListForOthers(t *testing.T) {
 		c := newLocalClient(t, l)
 		_, _, err := c.FindRole(t.Context(), "p", "r", 0)
 		must(t, err)
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		l.set(func(l *lister) { l.gate = make(chan struct{}) })
 		ctx, giveUp := context.WithTimeout(t.Context(), time.Second)
 		defer giveUp()
@@ -406,3 +406,6 @@ func ignoreThrottling(err error) error {
 	}
 	return err
 }
+
+// elapse lets time go by on the clock of a synctest bubble, which stands still while anything runs: nobody waits for it.
+func elapse(d time.Duration) { time.Sleep(d) }
