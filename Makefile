@@ -79,9 +79,10 @@ verify: ## Fail, showing the difference, if generated files or go.mod are not up
 	@go mod tidy -diff || { echo "go.mod is not up to date: run go mod tidy" >&2; exit 1; }
 	@rm -rf bin/.verify
 
+# Never from the test cache: it does not see that the end-to-end tests build and run the manager.
 .PHONY: test
 test: ## Run every test
-	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go test -timeout 30m ./...
+	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout 30m ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz the laws of access control lists, each for FUZZTIME (20s)
