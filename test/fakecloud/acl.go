@@ -65,7 +65,7 @@ var objectKinds = []*objectKind{
 		// Read and Write of a project exist, but the documentation lists them as not grantable.
 		name: "project", path: "projects", folds: true,
 		actions: []string{"List", "CreateTable", "CreateModel", "CreateInstance", "CreateFunction", "CreateResource"},
-		pattern: regexp.MustCompile(`^[A-Za-z0-9_]+$`),
+		pattern: regexp.MustCompile(`^[A-Za-z0-9_*]+$`),
 	},
 	{
 		name: "instance", path: "instances",

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"time"
 )
 
 // adminPrefix is where the administrative API lives; README.md shows its use.
@@ -34,6 +36,9 @@ func newAdmin(s *Server) http.Handler {
 	mux.Handle("POST /_admin/grant", write(func(g roleGrant) error { return s.Grant(g.Project, g.Role, g.grant()) }))
 	mux.Handle("POST /_admin/revoke", write(func(g roleGrant) error { return s.Revoke(g.Project, g.Role, g.grant()) }))
 	mux.Handle("POST /_admin/members", write(a.members))
+	mux.Handle("POST /_admin/members/raw", write(func(m roleMember) error { return s.AddRawMember(m.Project, m.Role, m.Name) }))
+	mux.Handle("POST /_admin/policies", write(func(p rolePolicy) error { return s.SetPolicy(p.Project, p.Role, p.Policy) }))
+	mux.Handle("POST /_admin/policies/echo", write(a.echo))
 	mux.Handle("POST /_admin/objects", write(func(o projectObject) error {
 		return s.DeclareObject(o.Project, o.Kind, o.SchemaName, o.Name)
 	}))
@@ -41,10 +46,27 @@ func newAdmin(s *Server) http.Handler {
 		return s.DropObject(o.Project, o.Kind, o.SchemaName, o.Name)
 	}))
 	mux.Handle("POST /_admin/users/kill", write(func(u User) error { return s.KillUser(u.Principal) }))
-	mux.Handle("POST /_admin/limits", write(a.limit))
-	mux.Handle("POST /_admin/deny", write(func(i Identity) error { return s.Deny(i.AccessKeyID, i.Denied) }))
-	mux.Handle("POST /_admin/allow", write(func(i Identity) error { return s.Allow(i.AccessKeyID) }))
+	mux.Handle("POST /_admin/users/revive", write(func(u User) error { return s.ReviveUser(u.Principal) }))
+	mux.Handle("POST /_admin/users/names", write(a.names))
+	a.handleIdentities(mux)
 	return mux
+}
+
+// handleIdentities adds the calls about who may do what, how often and when.
+func (a admin) handleIdentities(mux *http.ServeMux) {
+	s := a.s
+	mux.Handle("POST /_admin/identities", write(a.addIdentity))
+	mux.Handle("POST /_admin/ramRoles", write(a.addRAMRole))
+	mux.Handle("GET /_admin/sessions", read(func(*http.Request) (any, error) { return s.Sessions(), nil }))
+	mux.Handle("POST /_admin/sessions/expire", act(func() { s.ExpireSessions() }))
+	mux.Handle("POST /_admin/limits", write(a.limit))
+	mux.Handle("POST /_admin/deny", write(a.deny))
+	mux.Handle("POST /_admin/allow", write(func(d denial) error { return s.Allow(d.AccessKeyID) }))
+	mux.Handle("POST /_admin/arrears", write(func(v struct{ On bool }) error {
+		s.SetArrears(v.On)
+		return nil
+	}))
+	mux.Handle("POST /_admin/clock", write(a.shiftClock))
 }
 
 // roleGrant is the body of grant and revoke.
@@ -81,10 +103,36 @@ type roleMembers struct {
 	Remove  []string `json:"remove"`
 }
 
+type roleMember struct {
+	Project string `json:"project"`
+	Role    string `json:"role"`
+	Name    string `json:"name"`
+}
+
+type rolePolicy struct {
+	Project string `json:"project"`
+	Role    string `json:"role"`
+	Policy  string `json:"policy"`
+}
+
+// keyLimit, denial and keyHolder name an access key or, in its place, the ARN of a RAM role.
 type keyLimit struct {
-	AccessKeyID string  `json:"accessKeyID"`
-	QPS         float64 `json:"qps"`
-	Burst       int     `json:"burst"`
+	AccessKeyID string `json:"accessKeyID"`
+	Limit
+}
+
+type denial struct {
+	AccessKeyID string `json:"accessKeyID"`
+	Denied      string `json:"denied"`
+	Action      string `json:"action"`
+	Project     string `json:"project"`
+}
+
+type keyHolder struct {
+	AccessKeyID        string `json:"accessKeyID"`
+	AccessKeySecret    string `json:"accessKeySecret"`
+	SecurityToken      string `json:"securityToken"`
+	SuperAdministrator bool   `json:"superAdministrator"`
 }
 
 // journal answers with the entries after since, or only the writes among them.
@@ -137,7 +185,84 @@ func (a admin) members(m roleMembers) error {
 }
 
 func (a admin) limit(l keyLimit) error {
-	a.s.LimitQPS(l.AccessKeyID, l.QPS, l.Burst)
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	a.s.SetLimit(l.AccessKeyID, l.Limit)
+	return nil
+}
+
+func (a admin) deny(d denial) error {
+	switch {
+	case d.Action != "" && d.Project != "":
+		return errors.New("an action and a project can't be denied in one")
+	case d.Action != "":
+		return a.s.DenyAction(d.AccessKeyID, d.Action, d.Denied)
+	case d.Project != "":
+		return a.s.DenyProject(d.AccessKeyID, d.Project, d.Denied)
+	}
+	return a.s.Deny(d.AccessKeyID, d.Denied)
+}
+
+// addIdentity adds an access key, or without a secret changes what one may do.
+func (a admin) addIdentity(k keyHolder) error {
+	if k.AccessKeySecret == "" {
+		return a.s.SetSuperAdministrator(k.AccessKeyID, k.SuperAdministrator)
+	}
+	a.s.AddIdentity(Identity{
+		AccessKeyID: k.AccessKeyID, AccessKeySecret: k.AccessKeySecret, SecurityToken: k.SecurityToken,
+		SuperAdministrator: k.SuperAdministrator,
+	})
+	return nil
+}
+
+func (a admin) addRAMRole(body struct {
+	RAMRole
+	MaxDuration string
+}) error {
+	r := body.RAMRole
+	if body.MaxDuration != "" {
+		d, err := time.ParseDuration(body.MaxDuration)
+		if err != nil {
+			return fmt.Errorf("parse maxDuration: %w", err)
+		}
+		r.MaxDuration = d
+	}
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	a.s.AddRAMRole(r)
+	return nil
+}
+
+func (a admin) echo(e struct {
+	Project string
+	Echo    PolicyEcho
+}) error {
+	if err := e.Echo.validate(); err != nil {
+		return err
+	}
+	if e.Project != "" {
+		return a.s.SetProjectPolicyEcho(e.Project, e.Echo)
+	}
+	a.s.SetPolicyEcho(e.Echo)
+	return nil
+}
+
+func (a admin) names(v struct{ Names AccountNames }) error {
+	if !slices.Contains(accountNames, v.Names) {
+		return fmt.Errorf("unknown spelling of account names %q", string(v.Names))
+	}
+	a.s.SetAccountNames(v.Names)
+	return nil
+}
+
+func (a admin) shiftClock(v struct{ Shift string }) error {
+	d, err := time.ParseDuration(v.Shift)
+	if err != nil {
+		return fmt.Errorf("parse shift: %w", err)
+	}
+	a.s.ShiftClock(d)
 	return nil
 }
 

@@ -14,7 +14,7 @@ func (s *Server) behind(projectName string, change func(*txn) *problem) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.begin(&call{service: "maxcompute", project: fold(projectName)})
-	t.seq = s.journal.last
+	t.seq, t.trusted = s.journal.last, true
 	if p := change(t); p != nil {
 		return p
 	}
@@ -34,7 +34,7 @@ func (p Project) Validate() error {
 	if _, refusal := principals(p.Users); refusal != nil {
 		return refusal
 	}
-	return nil
+	return p.PolicyEcho.validate()
 }
 
 // AddProject adds a project, or changes the settings of one that is there and adds to its users
@@ -52,6 +52,7 @@ func (s *Server) AddProject(p Project) {
 		s.projects[have.name] = have
 	}
 	have.threeTier, have.strict = p.ThreeTier, p.Strict
+	s.setEcho(have, p.PolicyEcho)
 	for _, u := range users {
 		have.users[u] = struct{}{}
 		s.tenant.add(u)
@@ -117,6 +118,21 @@ func (s *Server) Revoke(projectName, roleName string, g Grant) error {
 // AddMembers gives a role to principals.
 func (s *Server) AddMembers(projectName, roleName string, principals ...string) error {
 	return s.behind(projectName, func(t *txn) *problem { return t.updateMembers(roleName, principals, nil) })
+}
+
+// AddRawMember puts a name into a role as it is, whatever it looks like: the service knows more
+// spellings than a client does.
+func (s *Server) AddRawMember(projectName, roleName, name string) error {
+	return s.behind(projectName, func(t *txn) *problem {
+		p, r, refusal := t.role(roleName)
+		if refusal != nil {
+			return refusal
+		}
+		if i, held := slices.BinarySearch(r.members, name); !held {
+			t.put(p, r.name, r.withMembers(slices.Insert(slices.Clone(r.members), i, name)))
+		}
+		return nil
+	})
 }
 
 // RemoveMembers takes a role from principals.
@@ -240,7 +256,9 @@ func (s *Server) object(projectName, kind, schemaName, name string, do func(*txn
 func (s *Server) AddIdentity(i Identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.identities[i.AccessKeyID] = &i
+	s.identities[i.AccessKeyID] = &keyholder{
+		Identity: i, rules: rules{denied: i.Denied, superAdministrator: i.SuperAdministrator},
+	}
 }
 
 // RemoveIdentity makes an access key unknown.
@@ -248,27 +266,4 @@ func (s *Server) RemoveIdentity(accessKeyID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.identities, accessKeyID)
-}
-
-// Deny refuses every call of an identity. The code is what the OpenAPI says, Forbidden.RAM if it
-// is empty; the ODPS service says ODPS-0420095.
-func (s *Server) Deny(accessKeyID, code string) error {
-	if code == "" {
-		code = codeForbiddenRAM
-	}
-	return s.setDenied(accessKeyID, code)
-}
-
-// Allow undoes Deny.
-func (s *Server) Allow(accessKeyID string) error { return s.setDenied(accessKeyID, "") }
-
-func (s *Server) setDenied(accessKeyID, code string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := s.identities[accessKeyID]
-	if known == nil {
-		return errors.New("unknown access key id")
-	}
-	known.Denied = code
-	return nil
 }

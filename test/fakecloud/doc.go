@@ -3,6 +3,8 @@
 // One port serves what a client of the real service talks to:
 //
 //   - the MaxCompute OpenAPI 2022-01-04 below /api/v1/, signed with ACS3-HMAC-SHA256;
+//   - the token service, STS 2015-04-01, at /: AssumeRole, signed alike, and AssumeRoleWithOIDC, which
+//     is anonymous;
 //   - the security statements of the ODPS REST service below /api/projects/, signed with the V2 or
 //     V4 signature of that service;
 //   - an administrative API below /_admin/ (see admin.go and README.md), which the real service

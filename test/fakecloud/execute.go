@@ -45,13 +45,18 @@ func execRevoke(t *txn, st *statement, set settings) (string, *problem) {
 
 // execGrantRole grants all roles or none.
 func execGrantRole(t *txn, st *statement, _ settings) (string, *problem) {
+	members := []string{st.principal}
 	for _, name := range st.roles {
-		if _, _, p := t.role(name); p != nil {
-			return "", p
+		p, r, refusal := t.role(name)
+		if refusal != nil {
+			return "", refusal
+		}
+		if _, refusal := t.newMembers(p, r, members); refusal != nil {
+			return "", refusal
 		}
 	}
 	for _, name := range st.roles {
-		if p := t.updateMembers(name, []string{st.principal}, nil); p != nil {
+		if p := t.updateMembers(name, members, nil); p != nil {
 			return "", p
 		}
 	}
@@ -118,7 +123,7 @@ func writeGrants(b *strings.Builder, p *project, r *role) {
 func (k *objectKind) objectPath(p *project, g Grant) string {
 	path := "projects/" + p.name
 	if k.name == "project" {
-		return path
+		return "projects/" + g.Name
 	}
 	if g.SchemaName != defaultSchema {
 		path += "/schemas/" + g.SchemaName

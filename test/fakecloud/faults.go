@@ -19,7 +19,7 @@ const (
 	FaultServerError = "serverError"
 	// FaultError is any refusal; Status, Code and Message say which.
 	FaultError = "error"
-	// FaultAccessDenied is ODPS-0420095.
+	// FaultAccessDenied is ODPS-0420095, or NoPermission of the token service.
 	FaultAccessDenied = "accessDenied"
 	// FaultHTML502 is the page of a proxy that does not reach its backend.
 	FaultHTML502 = "html502"
@@ -64,7 +64,9 @@ type Fault struct {
 	Kind string `json:"kind"`
 
 	// A call must match all of these that are set. Names are compared without case; Statement is
-	// part of the statement's text, without case.
+	// part of the statement's text, without case. Service is maxcompute, odps or sts. Role is the ARN
+	// of the RAM role for calls of sts. AccessKeyID may be the ARN of a RAM role: it matches the calls
+	// of its sessions.
 	Service     string `json:"service,omitempty"`
 	Action      string `json:"action,omitempty"`
 	Project     string `json:"project,omitempty"`
@@ -236,7 +238,7 @@ func (s *Server) pickFault(t *txn, c *call) *activeFault {
 func (f *activeFault) matches(c *call) bool {
 	same := func(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
 	return same(f.Service, c.service) && same(f.Action, c.action) && same(f.Project, c.project) &&
-		same(f.Role, c.role) && (f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID) &&
+		same(f.Role, c.role) && (f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID || f.AccessKeyID == c.caller) &&
 		(f.Only == "" || (f.Only == "writes") == c.write) &&
 		strings.Contains(fold(c.statement), fold(f.Statement))
 }
@@ -322,7 +324,8 @@ func (f *activeFault) refusal(c *call) *problem {
 	case FaultServerError:
 		p = refuse(f.status(http.StatusInternalServerError), f.code(codeInternal), "%s", f.message("The request processing has failed due to some unknown error."))
 	case FaultAccessDenied:
-		p = refuse(f.status(http.StatusForbidden), f.code(codeAccessDenied), "%s", f.message("Access Denied - [4019] You have NO privilege for this operation."))
+		p = c.denial(codeAccessDenied)
+		p = refuse(f.status(p.status), f.code(p.code), "%s", f.message(p.message))
 	}
 	if p.code == "-" {
 		p.code = ""

@@ -13,6 +13,7 @@ const (
 	ChangeDropRole     = "dropRole"
 	ChangeAddMember    = "addMember"
 	ChangeRemoveMember = "removeMember"
+	ChangeSetPolicy    = "setPolicy"
 )
 
 // Change is one effect of a call on the state. Effects that were there already are left out: a
@@ -25,6 +26,8 @@ type Change struct {
 	Name       string   `json:"name,omitempty"`
 	Actions    []string `json:"actions,omitempty"`
 	Principal  string   `json:"principal,omitempty"`
+	// Policy is the new document of a role; empty if it was taken away.
+	Policy string `json:"policy,omitempty"`
 }
 
 func grantChange(change, role string, g Grant, actions []string) Change {
@@ -39,27 +42,31 @@ type Entry struct {
 	// Seq counts from 1 and never starts again.
 	Seq  int       `json:"seq"`
 	Time time.Time `json:"time"`
-	// Service is maxcompute (the OpenAPI) or odps.
+	// Service is maxcompute (the OpenAPI), odps or sts.
 	Service string `json:"service"`
-	// Action is the OpenAPI's action, or Statement or PollStatement.
-	Action    string `json:"action"`
-	Project   string `json:"project,omitempty"`
+	// Action is the OpenAPI's or the token service's action, or Statement or PollStatement.
+	Action  string `json:"action"`
+	Project string `json:"project,omitempty"`
+	// Role is the project's role that the call is about; of a call of sts, the ARN of the RAM role.
 	Role      string `json:"role,omitempty"`
 	Statement string `json:"statement,omitempty"`
-	// Write tells that the call asks for a change.
+	// Write tells that the call asks for a change. To ask for a session is none.
 	Write bool `json:"write"`
 	// Applied tells that the change was accepted and made, even if there was nothing to change and
-	// even if the client never saw the reply.
+	// even if the client never saw the reply. It is false for a write that PolicySticky ignored.
 	Applied bool `json:"applied"`
 	// Status is 0 if nothing was sent.
 	Status int `json:"status"`
 	// Code is the error code that was sent.
 	Code string `json:"code,omitempty"`
 	// Fault names the injected fault that decided the outcome.
-	Fault       string   `json:"fault,omitempty"`
-	AccessKeyID string   `json:"accessKeyID,omitempty"`
-	RequestID   string   `json:"requestID"`
-	Changes     []Change `json:"changes,omitempty"`
+	Fault       string `json:"fault,omitempty"`
+	AccessKeyID string `json:"accessKeyID,omitempty"`
+	// Caller is the ARN of the RAM role behind a temporary access key, or the subject of the token
+	// that an anonymous call carries.
+	Caller    string   `json:"caller,omitempty"`
+	RequestID string   `json:"requestID"`
+	Changes   []Change `json:"changes,omitempty"`
 }
 
 type journal struct {

@@ -41,9 +41,11 @@ type request struct {
 
 var routes = []route{
 	{action: "CreateRole", method: http.MethodPost, path: "projects/{project}/roles", write: true, body: true, bind: bindCreateRole},
+	{action: "UpdateRole", method: http.MethodPut, path: "projects/{project}/roles/{role}", write: true, body: true, bind: bindUpdateRole},
 	{action: "DeleteRole", method: http.MethodDelete, path: "projects/{project}/roles/{role}", write: true, bind: bindDeleteRole},
 	{action: "ListRoles", method: http.MethodGet, path: "projects/{project}/roles", bind: bindListRoles},
 	{action: "GetRoleAcl", method: http.MethodGet, path: "projects/{project}/roles/{role}/roleAcl", bind: bindGetRoleACL},
+	{action: "GetRolePolicy", method: http.MethodGet, path: "projects/{project}/roles/{role}/policy", bind: bindGetRolePolicy},
 	{action: "ListUsersByRole", method: http.MethodGet, path: "projects/{project}/roles/{role}/users", bind: bindListUsersByRole},
 	{action: "UpdateUsersToRole", method: http.MethodPut, path: "projects/{project}/roles/{role}/users", write: true, body: true, bind: bindUpdateUsersToRole},
 	{action: "ListProjectUsers", method: http.MethodGet, path: "projects/{project}/users", bind: bindListProjectUsers},

@@ -158,7 +158,7 @@ func (r *role) listEntry() []byte {
 			Type   string      `json:"type"`
 			Policy string      `json:"policy"`
 			ACL    aclDocument `json:"acl"`
-		}{r.name, r.typ, r.policy, r.document(false)})
+		}{r.name, r.typ, r.shown, r.document(false)})
 	})
 	return r.listJSON
 }
@@ -178,6 +178,35 @@ func bindGetRoleACL(r request) (operation, *problem) {
 		}
 		return answer{details: true, render: ro.aclBody}, nil
 	}, nil
+}
+
+// bindGetRolePolicy: see "Alibaba Cloud documentation: GetRolePolicy". The document is a string.
+func bindGetRolePolicy(r request) (operation, *problem) {
+	return func(t *txn) (answer, *problem) {
+		_, ro, refusal := t.role(r.role)
+		if refusal != nil {
+			return answer{}, refusal
+		}
+		return answer{details: true, render: func() []byte { return mustJSON(ro.shown) }}, nil
+	}, nil
+}
+
+// bindUpdateRole takes the only body that has been seen on the wire (terraform-provider-alicloud).
+// The call is not documented, so a client must not try what else it might do.
+func bindUpdateRole(r request) (operation, *problem) {
+	body, p := parseObject(r.body, "policy")
+	doc := ""
+	if p == nil {
+		doc, p = body.text("policy")
+	}
+	if p == nil && len(body) == 0 {
+		p = badBody("field 'policy' is missing")
+	}
+	if p != nil {
+		p.message, p.violation = "UpdateRole: "+p.message, true
+		return nil, p
+	}
+	return func(t *txn) (answer, *problem) { return success(), t.setPolicy(r.role, doc) }, nil
 }
 
 type namedUser struct {
@@ -234,7 +263,7 @@ func bindListProjectUsers(request) (operation, *problem) {
 		if refusal != nil {
 			return answer{}, refusal
 		}
-		names := p.userNames()
+		names := slices.DeleteFunc(p.userNames(), func(name string) bool { return t.s.tenant.dead[name] })
 		return answer{render: func() []byte { return renderUsers(names) }}, nil
 	}, nil
 }
@@ -269,13 +298,13 @@ func bindListUsers(r request) (operation, *problem) {
 	}
 	return func(t *txn) (answer, *problem) {
 		t.ran = true
-		all := t.s.tenant.users
+		all := t.s.tenant.alive()
 		from := min((number-1)*size, len(all))
 		page := tenantUsers{
 			Users: []tenantUser{}, TotalCount: len(all), PageNumber: number, PageSize: size,
 		}
 		for _, u := range all[from:min(from+size, len(all))] {
-			page.Users = append(page.Users, u.forList())
+			page.Users = append(page.Users, u.forList(t.s.names))
 		}
 		return answer{render: func() []byte { return mustJSON(page) }}, nil
 	}, nil

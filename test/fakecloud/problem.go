@@ -14,6 +14,7 @@ const (
 	codeAccessDenied     = "ODPS-0420095"
 	codeNoSuchObject     = "NoSuchObject"
 	codeInvalidArgument  = "InvalidArgument"
+	codeInvalidParameter = "InvalidParameter"
 	codeParse            = "ODPS-0130161"
 	codeTableNotFound    = "ODPS-0130131"
 	codeBadXML           = "ODPS-0420031"
@@ -30,6 +31,7 @@ const (
 	codeTimeFormat       = "InvalidTimeStamp.Format"
 	codeNonceUsed        = "SignatureNonceUsed"
 	codeTokenMismatch    = "InvalidSecurityToken.MismatchWithAccessKey"
+	codeTokenExpired     = "InvalidSecurityToken.Expired"
 	codeForbiddenRAM     = "Forbidden.RAM"
 	codeAlreadyExistsODP = "ObjectAlreadyExists"
 )

@@ -1,8 +1,8 @@
 package fakecloud
 
 import (
-	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // newRole is what a create request asks for.
@@ -20,11 +20,14 @@ func (t *txn) createRole(n newRole) *problem {
 	if refusal := n.check(); refusal != nil {
 		return refusal
 	}
+	if refusal := t.mayManage(n.typ); refusal != nil {
+		return refusal
+	}
 	name := fold(n.name)
 	if p.roles[name] != nil {
 		return alreadyExists(t.c, t.s.exists, n.name)
 	}
-	r := &role{name: name, typ: n.typ, policy: n.policy}
+	r := (&role{name: name, typ: n.typ}).withPolicy(n.policy, t.s.echo(p))
 	for _, g := range n.acl {
 		canon, refusal := t.grantable(p, r, g)
 		if refusal != nil {
@@ -35,6 +38,9 @@ func (t *txn) createRole(n newRole) *problem {
 	t.changed(Change{Change: ChangeCreateRole, Role: name})
 	for _, g := range r.acl {
 		t.changed(grantChange(ChangeGrant, name, g, g.Actions))
+	}
+	if n.policy != "" {
+		t.changed(Change{Change: ChangeSetPolicy, Role: name, Policy: n.policy})
 	}
 	t.put(p, name, r)
 	return nil
@@ -54,15 +60,7 @@ func (n *newRole) check() *problem {
 	if n.typ == typeAdmin && len(n.acl) > 0 {
 		return invalid("an admin role takes a policy, not an acl")
 	}
-	if n.policy != "" && !isObject(n.policy) {
-		return invalid("failed to check policy format: not a JSON object")
-	}
-	return nil
-}
-
-func isObject(text string) bool {
-	var v map[string]json.RawMessage
-	return json.Unmarshal([]byte(text), &v) == nil && v != nil
+	return checkPolicy(n.policy)
 }
 
 // grantable checks that a role may be granted something in a project.
@@ -73,7 +71,7 @@ func (t *txn) grantable(p *project, r *role, g Grant) (Grant, *problem) {
 		return Grant{}, refusal
 	case r.typ == typeAdmin:
 		return Grant{}, invalid("the admin role '%s' takes a policy, not an acl", r.name)
-	case canon.Kind == "project" && canon.Name != p.name:
+	case canon.Kind == "project" && canon.Name != p.name && !strings.Contains(canon.Name, "*"):
 		return Grant{}, invalid("a role of project %s has no rights on project %s", p.name, canon.Name)
 	case canon.SchemaName != defaultSchema && !p.threeTier:
 		return Grant{}, invalid("project %s has no schemas", p.name)
@@ -128,7 +126,11 @@ func (t *txn) dropRole(name string) *problem {
 		return refusal
 	case slices.Contains(builtInRoles, r.name):
 		return invalid("the built-in role '%s' cannot be dropped", r.name)
-	case len(r.members) > 0:
+	}
+	if refusal := t.mayManage(r.typ); refusal != nil {
+		return refusal
+	}
+	if len(r.members) > 0 {
 		return roleInUse(t.c, r.name)
 	}
 	t.changed(Change{Change: ChangeDropRole, Role: r.name})
@@ -142,21 +144,51 @@ func (t *txn) updateMembers(name string, add, remove []string) *problem {
 	if refusal != nil {
 		return refusal
 	}
-	added, refusal := principals(add)
+	added, refusal := t.newMembers(p, r, add)
 	if refusal != nil {
 		return refusal
 	}
-	removed, refusal := principals(remove)
+	removed, refusal := r.held(remove)
 	if refusal != nil {
 		return refusal
-	}
-	for _, m := range added {
-		if _, known := p.users[m]; p.strict && !known {
-			return invalid("Invalid account Name %s", m)
-		}
 	}
 	t.setMembers(p, r, added, removed)
 	return nil
+}
+
+// newMembers checks that a role may be given to principals. Only a super administrator makes others
+// of them ("Alibaba Cloud documentation: Manage user permissions in the console").
+func (t *txn) newMembers(p *project, r *role, names []string) ([]string, *problem) {
+	added, refusal := principals(names)
+	if refusal != nil {
+		return nil, refusal
+	}
+	for _, m := range added {
+		if _, known := p.users[m]; p.strict && !known || t.s.tenant.dead[m] {
+			return nil, invalid("Invalid account Name %s", m)
+		}
+	}
+	if r.name == superAdministrator && len(added) > 0 {
+		return added, t.mayManage(typeAdmin)
+	}
+	return added, nil
+}
+
+// held folds the names of members to remove. One that the role holds just so is taken as it is: that
+// the service removes members whose names it would not accept as new ones is made up.
+func (r *role) held(names []string) ([]string, *problem) {
+	out := make([]string, 0, len(names))
+	for _, n := range names {
+		folded, refusal := principal(n)
+		switch {
+		case slices.Contains(r.members, n):
+			folded = n
+		case refusal != nil:
+			return nil, refusal
+		}
+		out = append(out, folded)
+	}
+	return out, nil
 }
 
 func (t *txn) setMembers(p *project, r *role, add, remove []string) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,14 +29,19 @@ const (
 type Options struct {
 	// Projects that exist from the start. More can be added with AddProject.
 	Projects []Project
-	// Identities maps access key ids to their secrets. Empty: the default identity.
+	// Identities maps access key ids to their secrets. Empty: the default identity. They are super
+	// administrators; AddIdentity makes keys that are not.
 	Identities map[string]string
-	// Clock tells the time for signatures, the journal and rate limits. Default: time.Now.
+	// Clock tells the time for signatures, sessions, the journal and rate limits. Default: time.Now.
 	Clock func() time.Time
 	// Latency is added to every API call. It is real time, whatever Clock says.
 	Latency time.Duration
 	// Exists is how the service says that a role is already there.
 	Exists ExistsSpelling
+	// PolicyEcho is what becomes of a policy between its write and the next read. Default: nothing.
+	PolicyEcho PolicyEcho
+	// AccountNames is how ListUsers spells the names of RAM users. Default: with their owner.
+	AccountNames AccountNames
 }
 
 // ExistsSpelling selects how the service refuses to create what exists. The real code is not
@@ -53,18 +59,26 @@ const (
 type Server struct {
 	admin http.Handler
 	clock func() time.Time
+	// shift is how far ShiftClock has moved the clock, in nanoseconds.
+	shift atomic.Int64
 
 	// mu guards everything below. A call is executed and journaled under one hold of it, so the
 	// order of the journal is the order in which the world changed.
 	mu         sync.Mutex
 	exists     ExistsSpelling
+	policyEcho PolicyEcho
+	names      AccountNames
 	latency    time.Duration
-	identities map[string]*Identity
+	arrears    bool
+	identities map[string]*keyholder
+	ramRoles   map[string]*ramRole
+	sessions   map[string]*session
+	opened     int
 	projects   map[string]*project
 	tenant     tenant
 	instances  map[string]*instance
 	nonces     nonces
-	limits     map[string]*bucket
+	limits     map[string]*quota
 	faults     []*activeFault
 	journal    journal
 	violations []string
@@ -80,22 +94,28 @@ func New(opts Options) *Server {
 		clock:      opts.Clock,
 		exists:     opts.Exists,
 		latency:    opts.Latency,
-		identities: map[string]*Identity{},
+		identities: map[string]*keyholder{},
+		ramRoles:   map[string]*ramRole{},
+		sessions:   map[string]*session{},
 		projects:   map[string]*project{},
 		instances:  map[string]*instance{},
-		limits:     map[string]*bucket{},
+		limits:     map[string]*quota{},
 	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
+	s.SetPolicyEcho(opts.PolicyEcho)
+	s.SetAccountNames(opts.AccountNames)
 	for _, p := range opts.Projects {
 		s.AddProject(p)
 	}
 	for id, secret := range opts.Identities {
-		s.AddIdentity(Identity{AccessKeyID: id, AccessKeySecret: secret})
+		s.AddIdentity(Identity{AccessKeyID: id, AccessKeySecret: secret, SuperAdministrator: true})
 	}
 	if len(opts.Identities) == 0 {
-		s.AddIdentity(Identity{AccessKeyID: DefaultAccessKeyID, AccessKeySecret: DefaultAccessKeySecret})
+		s.AddIdentity(Identity{
+			AccessKeyID: DefaultAccessKeyID, AccessKeySecret: DefaultAccessKeySecret, SuperAdministrator: true,
+		})
 	}
 	s.admin = newAdmin(s)
 	return s
@@ -111,7 +131,12 @@ type call struct {
 	write       bool
 	requestID   string
 	accessKeyID string
-	proto       protocol
+	// caller is the ARN of the RAM role whose session sends the call, or the subject of the token that
+	// asks for a session; empty for access keys of users.
+	caller string
+	// anonymous tells that the call needs no signature.
+	anonymous bool
+	proto     protocol
 	// run carries the call out; nil if the request was refused while it was decoded.
 	run operation
 	// refusal is why run must not be called.
@@ -216,6 +241,9 @@ func (s *Server) decode(r *http.Request, body []byte) *call {
 	case strings.HasPrefix(r.URL.Path, odpsPrefix):
 		c.service, c.proto = "odps", odpsProtocol{}
 		c.refusal = decodeODPS(c, r, body)
+	case isSTS(r, body):
+		c.service, c.proto = "sts", stsProtocol{}
+		c.refusal = decodeSTS(c, r, body)
 	default:
 		c.proto = openAPIProtocol{}
 		c.refusal = unknown("%s %s: no service has this path", r.Method, r.URL.Path)
@@ -262,9 +290,9 @@ func run(t *txn, c *call) outcome {
 // record appends the call to the journal.
 func (s *Server) record(c *call, t *txn, out outcome, fault *activeFault) {
 	e := Entry{
-		Time: s.clock(), Service: c.service, Action: c.action, Project: c.project, Role: c.role,
-		Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, RequestID: c.requestID,
-		Applied: len(t.changes) > 0 || c.write && t.ran && out.problem == nil,
+		Time: s.now(), Service: c.service, Action: c.action, Project: c.project, Role: c.role,
+		Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, Caller: c.caller, RequestID: c.requestID,
+		Applied: len(t.changes) > 0 || c.write && t.ran && !t.ignored && out.problem == nil,
 		Changes: t.changes,
 	}
 	if fault != nil {
@@ -306,6 +334,8 @@ func (s *Server) send(w http.ResponseWriter, c *call, out outcome) {
 		rep = out.mangle(rep)
 	}
 	h := w.Header()
+	// Clients whose own clock is off read the server's from here.
+	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
 	h.Set("Content-Type", rep.contentType)
 	h.Set("Content-Length", strconv.Itoa(len(rep.body)))
 	h.Set("x-acs-request-id", c.requestID)
@@ -345,6 +375,12 @@ func (s *Server) violate(message string) {
 	defer s.mu.Unlock()
 	s.violations = append(s.violations, message)
 }
+
+// now is the time on the server's clock.
+func (s *Server) now() time.Time { return s.clock().Add(time.Duration(s.shift.Load())) }
+
+// ShiftClock moves the server's clock, forward or back. Shifts add up.
+func (s *Server) ShiftClock(d time.Duration) { s.shift.Add(int64(d)) }
 
 // errGone says that the client ended the request.
 var errGone = errors.New("client went away")

@@ -158,6 +158,37 @@ func TestAdmin(t *testing.T) {
 		{"POST", "faults", `{"kind":"nonsense"}`, 400},
 		{"POST", "limits", `{"accessKeyID":"k","qps":1,"burst":1}`, 200},
 		{"POST", "deny", `{"accessKeyID":"nobody"}`, 400},
+		{"POST", "members/raw", `{"project":"extra","role":"r","name":"v4_7"}`, 200},
+		{"POST", "policies", `{"project":"extra","role":"r","policy":"{\"Version\":\"1\",\"Statement\":[]}"}`, 200},
+		{"POST", "policies", `{"project":"extra","role":"r","policy":"{}"}`, 400},
+		{"POST", "policies/echo", `{"echo":"canonical"}`, 200},
+		{"POST", "policies/echo", `{"echo":"sticky","project":"extra"}`, 200},
+		{"POST", "policies/echo", `{"echo":"loud"}`, 400},
+		{"POST", "users/kill", `{"principal":"RAM$c:v"}`, 200},
+		{"POST", "users/revive", `{"principal":"RAM$c:v"}`, 200},
+		{"POST", "users/names", `{"names":"full"}`, 200},
+		{"POST", "users/names", `{"names":"short"}`, 400},
+		{"POST", "identities", `{"accessKeyID":"FAKE2","accessKeySecret":"s","superAdministrator":true}`, 200},
+		{"POST", "identities", `{"accessKeyID":"FAKE2","superAdministrator":false}`, 200},
+		{"POST", "identities", `{"accessKeyID":"nobody","superAdministrator":true}`, 400},
+		{"POST", "ramRoles", `{"arn":"` + operatorARN + `","trustedAccessKeys":["FAKE2"],"maxDuration":"2h","oidc":{"providerArn":"p","audience":"a","subjects":["s"]}}`, 200},
+		{"POST", "ramRoles", `{"arn":"` + operatorARN + `","maxDuration":"long"}`, 400},
+		{"POST", "ramRoles", `{"arn":"operator"}`, 400},
+		{"POST", "sessions/expire", ``, 200},
+		{"GET", "sessions", ``, 200},
+		{"POST", "limits", `{"accessKeyID":"w","window":5,"code":"Throttling.Api","status":503,"retryAfter":"1"}`, 200},
+		{"POST", "limits", `{"accessKeyID":"w"}`, 200},
+		{"POST", "limits", `{"accessKeyID":"w","window":5,"code":"Slow"}`, 400},
+		{"POST", "deny", `{"accessKeyID":"` + operatorARN + `","action":"GRANT"}`, 200},
+		{"POST", "deny", `{"accessKeyID":"FAKE2","project":"Extra","denied":"4002"}`, 200},
+		{"POST", "deny", `{"accessKeyID":"FAKE2","action":"Dance"}`, 400},
+		{"POST", "deny", `{"accessKeyID":"FAKE2","action":"GRANT","project":"extra"}`, 400},
+		{"POST", "allow", `{"accessKeyID":"FAKE2"}`, 200},
+		{"POST", "arrears", `{"on":true}`, 200},
+		{"POST", "arrears", `{"on":false}`, 200},
+		{"POST", "clock", `{"shift":"-1m"}`, 200},
+		{"POST", "clock", `{"shift":"late"}`, 400},
+		{"POST", "clock", `{"shift":"1m"}`, 200},
 		{"GET", "nothing", ``, 404},
 	} {
 		status, body := call(step.method, step.target, step.body)
@@ -174,7 +205,11 @@ func TestAdmin(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := got.Projects[0].Roles[1]
-	want(t, "role", r.Name+" "+spellGrants(r.Grants)+" "+strings.Join(r.Members, ","), "r table s.t: select RAM$c:u")
+	want(t, "role", r.Name+" "+spellGrants(r.Grants)+" "+strings.Join(r.Members, ","), "r table s.t: select RAM$c:u,v4_7")
+	want(t, "policy", r.Policy, `{"Version":"1","Statement":[]}`)
+	want(t, "echo", got.PolicyEcho+" "+got.Projects[0].PolicyEcho, "canonical sticky")
+	want(t, "RAM role", fmt.Sprint(got.RAMRoles[0].Arn, got.RAMRoles[0].MaxDuration, got.RAMRoles[0].DeniedActions), operatorARN+"2h0m0smap[GRANT:4019]")
+	want(t, "identity", fmt.Sprint(got.Identities[0].AccessKeyID, got.Identities[0].SuperAdministrator, got.Identities[0].DeniedProjects), "FAKE2false map[]")
 	want(t, "dead", got.Users[0].Dead, true)
 
 	_, faults := call("GET", "faults", "")
@@ -197,7 +232,7 @@ func TestAdmin(t *testing.T) {
 	if err := json.Compact(&flat, []byte(stats)); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "stats", flat.String(), `{"calls":{"GetRoleAcl":1,"Statement":1},"refused":{"k":0},"maxInFlight":1,"violations":0}`)
+	want(t, "stats", flat.String(), `{"calls":{"GetRoleAcl":1,"Statement":1},"refused":{"k":0},"accepted":{"k":0},"maxInFlight":1,"violations":0}`)
 	c.wantNoViolations()
 }
 

@@ -15,47 +15,50 @@ type Identity struct {
 	AccessKeySecret string `json:"-"`
 	// SecurityToken makes the key a temporary one: requests must carry exactly this token.
 	SecurityToken string `json:"-"`
-	// Denied refuses every call of this identity, with this code on the OpenAPI and ODPS-0420095 on
-	// the ODPS service.
+	// Denied refuses every call of this identity; Deny tells how.
 	Denied string `json:"denied,omitempty"`
+	// SuperAdministrator lets this identity manage admin roles.
+	SuperAdministrator bool `json:"superAdministrator,omitempty"`
 }
+
+// credential is what the fake knows about an access key. Of a session it also has the ARN of the
+// RAM role, and when it ends.
+type credential struct {
+	Identity
+	arn     string
+	expires time.Time
+}
+
+func (c credential) expired(now time.Time) bool { return !c.expires.IsZero() && !now.Before(c.expires) }
 
 // authenticate verifies who sent a request.
 func (s *Server) authenticate(c *call, r *http.Request, body []byte) *problem {
-	if c.service == "odps" {
+	switch {
+	case c.service == "odps":
 		return s.authenticateODPS(c, r, body)
+	case c.anonymous && r.Header.Get("Authorization") == "":
+		return nil
 	}
 	return s.authenticateACS3(c, r, body)
 }
 
 // identity returns a copy of what is known about an access key.
-func (s *Server) identity(id string) (Identity, bool) {
+func (s *Server) identity(id string) (credential, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known, ok := s.identities[id]
-	if !ok {
-		return Identity{}, false
+	if known, ok := s.identities[id]; ok {
+		return credential{Identity: known.Identity}, true
 	}
-	return *known, true
-}
-
-// denied refuses identities that may do nothing; the lock is held.
-func (s *Server) denied(c *call) *problem {
-	known := s.identities[c.accessKeyID]
-	if known == nil || known.Denied == "" {
-		return nil
+	if known, ok := s.sessions[id]; ok {
+		return known.credential(), true
 	}
-	code := known.Denied
-	if c.service == "odps" {
-		code = codeAccessDenied
-	}
-	return refuse(http.StatusForbidden, code, "Access Denied - [4019] You have NO privilege for this operation.")
+	return credential{}, false
 }
 
 func sameText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 func (s *Server) tooFar(t time.Time) bool {
-	off := s.clock().Sub(t)
+	off := s.now().Sub(t)
 	return off > clockSkew || off < -clockSkew
 }
 

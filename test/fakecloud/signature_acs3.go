@@ -1,6 +1,7 @@
 package fakecloud
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,7 +33,7 @@ type acs3Authorization struct {
 // authenticateACS3 verifies a request as "Alibaba Cloud documentation: V3 request body and
 // signature mechanism" describes it.
 func (s *Server) authenticateACS3(c *call, r *http.Request, body []byte) *problem {
-	auth, p := parseACS3(r)
+	auth, p := parseACS3(r, c.service)
 	if p != nil {
 		return p
 	}
@@ -41,6 +42,7 @@ func (s *Server) authenticateACS3(c *call, r *http.Request, body []byte) *proble
 	if !ok {
 		return refuse(http.StatusNotFound, codeKeyNotFound, "Specified access key is not found.")
 	}
+	c.caller = cmp.Or(known.arn, c.caller)
 	if p := s.checkACS3Time(r); p != nil {
 		return p
 	}
@@ -53,13 +55,13 @@ func (s *Server) authenticateACS3(c *call, r *http.Request, body []byte) *proble
 	if !sameText(auth.signature, acs3Sign(known.AccessKeySecret, canonical)) {
 		return refuse(http.StatusBadRequest, codeSignature, "Specified signature does not match our calculation.")
 	}
-	if p := checkACS3Token(r, known); p != nil {
+	if p := s.checkACS3Token(r, known); p != nil {
 		return p
 	}
 	return s.useNonce(auth.credential, r.Header.Get("x-acs-signature-nonce"))
 }
 
-func parseACS3(r *http.Request) (acs3Authorization, *problem) {
+func parseACS3(r *http.Request, service string) (acs3Authorization, *problem) {
 	var auth acs3Authorization
 	incomplete := refuse(http.StatusBadRequest, codeIncomplete, "The request signature does not conform to Alibaba Cloud standards.")
 	params, ok := strings.CutPrefix(r.Header.Get("Authorization"), acs3Algorithm+" ")
@@ -79,19 +81,22 @@ func parseACS3(r *http.Request) (acs3Authorization, *problem) {
 			return auth, incomplete
 		}
 	}
-	if auth.credential == "" || auth.signature == "" || !coversHeaders(r, auth.signedHeaders) {
+	if auth.credential == "" || auth.signature == "" || !coversHeaders(r, auth.signedHeaders, service) {
 		return auth, incomplete
 	}
 	return auth, nil
 }
 
 // coversHeaders tells whether the signature covers what it has to: the required headers, the
-// content type, and every x-acs- header that is in the request.
-func coversHeaders(r *http.Request, signed []string) bool {
+// content type, and every x-acs- header that is in the request. A call of the token service may
+// have its action and version among the parameters instead.
+func coversHeaders(r *http.Request, signed []string, service string) bool {
 	if !slices.IsSorted(signed) {
 		return false
 	}
-	need := slices.Clone(acs3Required)
+	need := slices.DeleteFunc(slices.Clone(acs3Required), func(name string) bool {
+		return service == "sts" && (name == "x-acs-action" || name == "x-acs-version")
+	})
 	for name := range r.Header {
 		name = strings.ToLower(name)
 		if strings.HasPrefix(name, "x-acs-") || name == "content-type" {
@@ -107,7 +112,11 @@ func coversHeaders(r *http.Request, signed []string) bool {
 }
 
 func (s *Server) checkACS3Time(r *http.Request) *problem {
-	at, err := time.Parse(acs3TimeFormat, r.Header.Get("x-acs-date"))
+	return s.checkTimestamp(r.Header.Get("x-acs-date"))
+}
+
+func (s *Server) checkTimestamp(text string) *problem {
+	at, err := time.Parse(acs3TimeFormat, text)
 	if err != nil {
 		return refuse(http.StatusBadRequest, codeTimeFormat, "Specified time stamp or date value is not well formatted.")
 	}
@@ -117,9 +126,12 @@ func (s *Server) checkACS3Time(r *http.Request) *problem {
 	return nil
 }
 
-func checkACS3Token(r *http.Request, known Identity) *problem {
-	if !sameText(r.Header.Get("x-acs-security-token"), known.SecurityToken) {
+func (s *Server) checkACS3Token(r *http.Request, known credential) *problem {
+	switch {
+	case !sameText(r.Header.Get("x-acs-security-token"), known.SecurityToken):
 		return refuse(http.StatusBadRequest, codeTokenMismatch, "Specified SecurityToken is not valid for this access key.")
+	case known.expired(s.now()):
+		return refuse(http.StatusForbidden, codeTokenExpired, "Specified SecurityToken is expired.")
 	}
 	return nil
 }
@@ -127,7 +139,7 @@ func checkACS3Token(r *http.Request, known Identity) *problem {
 func (s *Server) useNonce(credential, nonce string) *problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if nonce == "" || !s.nonces.use(credential+"/"+nonce, s.clock()) {
+	if nonce == "" || !s.nonces.use(credential+"/"+nonce, s.now()) {
 		return refuse(http.StatusBadRequest, codeNonceUsed, "Specified signature nonce was used already.")
 	}
 	return nil

@@ -39,6 +39,7 @@ func (s *Server) authenticateODPS(c *call, r *http.Request, body []byte) *proble
 	if !ok {
 		return refuse(http.StatusUnauthorized, codeAuthCredentials, "Invalid credentials - accessKeyId not found")
 	}
+	c.caller = known.arn
 	date, err := http.ParseTime(r.Header.Get("Date"))
 	if err != nil {
 		return refuse(http.StatusBadRequest, codeAuthInvalid, "Invalid authentication parameter - malformed Date header")
@@ -54,6 +55,9 @@ func (s *Server) authenticateODPS(c *call, r *http.Request, body []byte) *proble
 	}
 	if !sameText(r.Header.Get("authorization-sts-token"), known.SecurityToken) {
 		return refuse(http.StatusUnauthorized, codeAuthCredentials, "Invalid credentials - security token does not match the access key")
+	}
+	if known.expired(s.now()) { // that the code is this one is made up
+		return refuse(http.StatusUnauthorized, codeAuthCredentials, "Invalid credentials - security token is expired")
 	}
 	return nil
 }

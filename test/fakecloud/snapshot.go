@@ -1,6 +1,7 @@
 package fakecloud
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -8,19 +9,25 @@ import (
 
 // State is a snapshot of everything that the fake holds, sorted.
 type State struct {
-	Projects   []ProjectState `json:"projects"`
-	Users      []UserState    `json:"users"`
-	Identities []Identity     `json:"identities"`
+	Projects   []ProjectState  `json:"projects"`
+	Users      []UserState     `json:"users"`
+	Identities []IdentityState `json:"identities"`
+	RAMRoles   []RAMRoleState  `json:"ramRoles"`
+	Sessions   []Session       `json:"sessions"`
+	Arrears    bool            `json:"arrears,omitempty"`
+	PolicyEcho PolicyEcho      `json:"policyEcho,omitempty"`
 }
 
 // ProjectState is one project in a State.
 type ProjectState struct {
-	Name      string        `json:"name"`
-	ThreeTier bool          `json:"threeTier"`
-	Strict    bool          `json:"strict"`
-	Users     []string      `json:"users"`
-	Objects   []ObjectState `json:"objects"`
-	Roles     []RoleState   `json:"roles"`
+	Name      string `json:"name"`
+	ThreeTier bool   `json:"threeTier"`
+	Strict    bool   `json:"strict"`
+	// PolicyEcho is the project's own; empty if it goes by the server's.
+	PolicyEcho PolicyEcho    `json:"policyEcho,omitempty"`
+	Users      []string      `json:"users"`
+	Objects    []ObjectState `json:"objects"`
+	Roles      []RoleState   `json:"roles"`
 }
 
 // ObjectState is one declared object in a State.
@@ -30,7 +37,8 @@ type ObjectState struct {
 	Name       string `json:"name"`
 }
 
-// RoleState is one role in a State, built-in ones included.
+// RoleState is one role in a State, built-in ones included. Policy is the document as it was written,
+// whatever readers are shown.
 type RoleState struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
@@ -45,11 +53,30 @@ type UserState struct {
 	Dead bool `json:"dead,omitempty"`
 }
 
+// IdentityState is one access key in a State.
+type IdentityState struct {
+	Identity
+	DeniedActions  map[string]string `json:"deniedActions,omitempty"`
+	DeniedProjects map[string]string `json:"deniedProjects,omitempty"`
+}
+
+// RAMRoleState is one RAM role in a State.
+type RAMRoleState struct {
+	RAMRole
+	MaxDuration    string            `json:"maxDuration"`
+	Denied         string            `json:"denied,omitempty"`
+	DeniedActions  map[string]string `json:"deniedActions,omitempty"`
+	DeniedProjects map[string]string `json:"deniedProjects,omitempty"`
+}
+
 // State returns a snapshot. It never holds secrets.
 func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := State{Projects: []ProjectState{}, Users: []UserState{}, Identities: []Identity{}}
+	out := State{
+		Projects: []ProjectState{}, Users: []UserState{}, Identities: []IdentityState{}, RAMRoles: []RAMRoleState{},
+		Sessions: s.sessionList(), Arrears: s.arrears, PolicyEcho: s.policyEcho,
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.projects)) {
 		out.Projects = append(out.Projects, s.projects[name].state())
 	}
@@ -58,15 +85,35 @@ func (s *Server) State() State {
 	}
 	slices.SortFunc(out.Users, func(a, b UserState) int { return strings.Compare(a.Principal, b.Principal) })
 	for _, id := range slices.Sorted(maps.Keys(s.identities)) {
-		known := s.identities[id]
-		out.Identities = append(out.Identities, Identity{AccessKeyID: id, Denied: known.Denied})
+		out.Identities = append(out.Identities, s.identities[id].state())
 	}
+	for _, arn := range slices.Sorted(maps.Keys(s.ramRoles)) {
+		out.RAMRoles = append(out.RAMRoles, s.ramRoles[arn].state())
+	}
+	return out
+}
+
+func (k *keyholder) state() IdentityState {
+	return IdentityState{
+		Identity: Identity{
+			AccessKeyID: k.AccessKeyID, Denied: k.rules.denied, SuperAdministrator: k.rules.superAdministrator,
+		},
+		DeniedActions: maps.Clone(k.rules.actions), DeniedProjects: maps.Clone(k.rules.projects),
+	}
+}
+
+func (r *ramRole) state() RAMRoleState {
+	out := RAMRoleState{
+		RAMRole: r.RAMRole, MaxDuration: cmp.Or(r.MaxDuration, defaultSession).String(), Denied: r.rules.denied,
+		DeniedActions: maps.Clone(r.rules.actions), DeniedProjects: maps.Clone(r.rules.projects),
+	}
+	out.SuperAdministrator = r.rules.superAdministrator
 	return out
 }
 
 func (p *project) state() ProjectState {
 	out := ProjectState{
-		Name: p.name, ThreeTier: p.threeTier, Strict: p.strict, Users: append([]string{}, p.userNames()...),
+		Name: p.name, ThreeTier: p.threeTier, Strict: p.strict, PolicyEcho: p.echo, Users: append([]string{}, p.userNames()...),
 		Objects: []ObjectState{}, Roles: []RoleState{},
 	}
 	for o := range p.objects {
@@ -88,8 +135,9 @@ func (p *project) state() ProjectState {
 type Stats struct {
 	// Calls per action.
 	Calls map[string]int `json:"calls"`
-	// Refused calls per access key with a limit.
+	// Refused and accepted calls per access key or RAM role with a limit.
 	Refused     map[string]int `json:"refused"`
+	Accepted    map[string]int `json:"accepted"`
 	MaxInFlight int            `json:"maxInFlight"`
 	Violations  int            `json:"violations"`
 }
@@ -99,13 +147,14 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := Stats{
-		Calls: map[string]int{}, Refused: map[string]int{}, MaxInFlight: s.maxFlight, Violations: len(s.violations),
+		Calls: map[string]int{}, Refused: map[string]int{}, Accepted: map[string]int{},
+		MaxInFlight: s.maxFlight, Violations: len(s.violations),
 	}
 	for i := range s.journal.entries {
 		out.Calls[s.journal.entries[i].Action]++
 	}
 	for id, b := range s.limits {
-		out.Refused[id] = b.refused
+		out.Refused[id], out.Accepted[id] = b.refused, b.accepted
 	}
 	return out
 }

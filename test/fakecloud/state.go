@@ -16,8 +16,11 @@ const (
 	typeAdmin    = "admin"
 )
 
+// superAdministrator is the built-in role that may do everything.
+const superAdministrator = "super_administrator"
+
 // builtInRoles exist in every project and can't be dropped.
-var builtInRoles = []string{"admin", "super_administrator"}
+var builtInRoles = []string{"admin", superAdministrator}
 
 // roleName is the documented rule: a letter, then letters, digits and underscores, 64 at most.
 var roleName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
@@ -30,6 +33,9 @@ type Project struct {
 	ThreeTier bool `json:"threeTier,omitempty"`
 	// Strict makes the project refuse grants on objects and to principals that were not declared.
 	Strict bool `json:"strict,omitempty"`
+	// PolicyEcho is what becomes of a policy between its write and the next read. Default: as the
+	// server has it.
+	PolicyEcho PolicyEcho `json:"policyEcho,omitempty"`
 	// Users are the principals in the project's user list.
 	Users []string `json:"users,omitempty"`
 	// Objects exist in the project. Only strict projects look at them. Actions are ignored.
@@ -40,6 +46,7 @@ type project struct {
 	name      string
 	threeTier bool
 	strict    bool
+	echo      PolicyEcho
 	users     map[string]struct{}
 	objects   map[object]struct{}
 	roles     map[string]*role
@@ -63,22 +70,27 @@ type object struct{ kind, schema, name string }
 // role is immutable once it is in a project: a change puts a new role in its place. Readers may
 // therefore render a role after the lock is released, and an old role stays good for stale reads.
 type role struct {
-	name    string
-	typ     string
-	policy  string
-	acl     []Grant
-	members []string
+	name string
+	typ  string
+	// policy is the document as it was written, shown what readers see of it.
+	policy, shown string
+	acl           []Grant
+	members       []string
 
 	listOnce, aclOnce sync.Once
 	listJSON, aclJSON []byte
 }
 
 func (r *role) withACL(acl []Grant) *role {
-	return &role{name: r.name, typ: r.typ, policy: r.policy, acl: acl, members: r.members}
+	return &role{name: r.name, typ: r.typ, policy: r.policy, shown: r.shown, acl: acl, members: r.members}
 }
 
 func (r *role) withMembers(members []string) *role {
-	return &role{name: r.name, typ: r.typ, policy: r.policy, acl: r.acl, members: members}
+	return &role{name: r.name, typ: r.typ, policy: r.policy, shown: r.shown, acl: r.acl, members: members}
+}
+
+func (r *role) withPolicy(policy string, echo PolicyEcho) *role {
+	return &role{name: r.name, typ: r.typ, policy: policy, shown: echo.show(policy), acl: r.acl, members: r.members}
 }
 
 // revision remembers what a role was before one change; nil if it was not there.
@@ -91,7 +103,7 @@ type revision struct {
 
 func newProject(p Project) *project {
 	out := &project{
-		name: fold(p.Name), threeTier: p.ThreeTier, strict: p.Strict,
+		name: fold(p.Name), threeTier: p.ThreeTier, strict: p.Strict, echo: p.PolicyEcho,
 		users: map[string]struct{}{}, objects: map[object]struct{}{}, roles: map[string]*role{},
 	}
 	for _, name := range builtInRoles {
@@ -220,6 +232,10 @@ type txn struct {
 	changes []Change
 	// ran tells that the operation was started at all.
 	ran bool
+	// ignored tells that a write was accepted and not made.
+	ignored bool
+	// trusted tells that the change comes behind the API's back: nobody is asked for permission.
+	trusted bool
 	// before is the revision that stale reads look back to; 0 means now.
 	before uint64
 }

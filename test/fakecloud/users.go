@@ -1,6 +1,7 @@
 package fakecloud
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -66,18 +67,49 @@ func principal(name string) (string, *problem) {
 	return folded, nil
 }
 
-func (u User) forList() tenantUser {
-	provider, rest, _ := strings.Cut(u.Principal, "$")
-	display := rest
-	if _, name, found := strings.Cut(rest, ":"); found {
-		display = name
+// AccountNames selects how ListUsers spells accountName for RAM users. The documentation's only
+// sample is an ALIYUN account, without its provider.
+type AccountNames string
+
+// The spellings of the RAM user RAM$corp:alice.
+const (
+	// AccountNamesOwner is corp:alice, and the default.
+	AccountNamesOwner AccountNames = "owner"
+	// AccountNamesBare is alice.
+	AccountNamesBare AccountNames = "bare"
+	// AccountNamesFull is RAM$corp:alice.
+	AccountNamesFull AccountNames = "full"
+)
+
+var accountNames = []AccountNames{"", AccountNamesOwner, AccountNamesBare, AccountNamesFull}
+
+// SetAccountNames changes how ListUsers spells the names of RAM users. It panics on a spelling that
+// it does not know.
+func (s *Server) SetAccountNames(names AccountNames) {
+	if !slices.Contains(accountNames, names) {
+		panic("fakecloud: unknown spelling of account names " + strconv.Quote(string(names)))
 	}
-	// The documentation doesn't say whether accountName carries the provider for RAM users; its
-	// sample of an ALIYUN account doesn't, and this follows it.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = names
+}
+
+func (u User) forList(names AccountNames) tenantUser {
+	provider, rest, _ := strings.Cut(u.Principal, "$")
+	display, account := rest, rest
+	if _, name, owned := strings.Cut(rest, ":"); owned {
+		display = name
+		account = map[AccountNames]string{AccountNamesBare: name, AccountNamesFull: u.Principal}[names]
+	}
 	return tenantUser{
-		AccountID: u.AccountID, AccountName: rest, AccountType: provider, DisplayName: display,
+		AccountID: u.AccountID, AccountName: cmp.Or(account, rest), AccountType: provider, DisplayName: display,
 		TenantID: "1567253789",
 	}
+}
+
+// alive returns the accounts that were not deleted.
+func (t *tenant) alive() []User {
+	return slices.DeleteFunc(slices.Clone(t.users), func(u User) bool { return t.dead[u.Principal] })
 }
 
 func (p *project) userNames() []string { return slices.Sorted(maps.Keys(p.users)) }
