@@ -27,7 +27,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 )
@@ -42,7 +42,7 @@ type flags struct {
 	leaderElect                         bool
 	leaderElectionNamespace             string
 	watchNamespaces, watchLabelSelector string
-	concurrency                         int
+	concurrency, maxRevocations         int
 	defaultInterval                     time.Duration
 	endpointSuffixes                    string
 	allowInsecureEndpoints              bool
@@ -59,6 +59,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; empty means all.")
 	flag.StringVar(&f.watchLabelSelector, "watch-label-selector", "", "Label selector of the objects to work on, such as shard=a; Connections are always seen. Empty means all.")
 	flag.IntVar(&f.concurrency, "concurrency", 32, "How many objects of a kind are worked on at a time.")
+	flag.IntVar(&f.maxRevocations, "max-revocations", 50, "How many permissions and members a plan may take away without the annotation maxcompute-operator.io/approve-plan; also when it is more than half of what is there, if that half is more than 10. 0 switches the rule off.")
 	flag.DurationVar(&f.defaultInterval, "default-interval", 10*time.Minute, "Time between two looks at the cloud for objects without spec.interval, give or take 10 %.")
 	flag.StringVar(&f.endpointSuffixes, "allowed-endpoint-suffixes", strings.Join(connect.DefaultEndpointSuffixes, ","), "Comma-separated domains below which the endpoints of Connections must be.")
 	flag.BoolVar(&f.allowInsecureEndpoints, "allow-insecure-endpoints", false, "Allow endpoints of any host and without TLS. For development only: whoever writes a Connection then chooses where signed requests go.")
@@ -85,6 +86,9 @@ func run(f flags) error {
 	if f.concurrency <= 0 {
 		return errors.New("--concurrency must be positive")
 	}
+	if f.maxRevocations < 0 {
+		return errors.New("--max-revocations must not be negative")
+	}
 	options, err := managerOptions(f)
 	if err != nil {
 		return err
@@ -103,8 +107,10 @@ func run(f flags) error {
 	shared := controllers.Options{
 		DefaultInterval: f.defaultInterval,
 		Concurrency:     f.concurrency,
+		MaxRevocations:  f.maxRevocations,
 		Accounts: &connect.Resolver{
-			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), HTTP: maxcompute.NewHTTPClient(), Clock: clock.RealClock{},
+			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Tokens: mgr.GetClient().SubResource("token"),
+			HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{},
 			Endpoints: connect.EndpointPolicy{AllowedSuffixes: split(f.endpointSuffixes), AllowInsecure: f.allowInsecureEndpoints},
 		},
 	}

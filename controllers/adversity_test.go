@@ -13,13 +13,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
@@ -33,7 +32,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // rewire makes a new operator over another API client, with a transport that may answer first (nil, nil: it does not).
 func (h *harness) rewire(kube client.Client, first func(*http.Request) (*http.Response, error)) {
-	httpClient := maxcompute.NewHTTPClient()
+	httpClient := openapi.NewHTTPClient()
 	next := http.RoundTripper(&crashingTransport{harness: h, next: httpClient.Transport})
 	httpClient.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		if first != nil {
@@ -44,7 +43,7 @@ func (h *harness) rewire(kube client.Client, first func(*http.Request) (*http.Re
 		return next.RoundTrip(r)
 	})
 	resolver := &connect.Resolver{
-		Connections: kube, Secrets: kube, HTTP: httpClient, Clock: clock.RealClock{}, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
+		Connections: kube, Secrets: kube, HTTP: httpClient, Clock: &hastyClock{}, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
 		CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
 	r := controllers.NewProjectRoleReconciler(kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})

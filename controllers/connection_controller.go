@@ -16,38 +16,48 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 )
 
-// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections/status,verbs=update
+// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections;clusterconnections,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections/status;clusterconnections/status,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// secretPoll is how soon a missing or incomplete Secret is looked for again. Secrets are not watched.
+// secretPoll is how soon a missing or incomplete Secret, or a missing service account, is looked for again. They are not watched.
 const secretPoll = 10 * time.Second
 
-// ConnectionReconciler checks Connections and says whether they can be used. It owns nothing in the cloud.
+// usersPoll is how often a connection that is being deleted looks for users, beside when one goes: not all may be watched.
+const usersPoll = time.Minute
+
+// ConnectionReconciler checks Connections, or ClusterConnections, and says whether they can be used. It owns nothing in the cloud.
 type ConnectionReconciler struct {
-	Client          client.Client
+	Client client.Client
+	// Live reads past the cache, which may lack objects that this manager does not work on.
+	Live            client.Reader
 	Events          events.EventRecorder
 	Accounts        *connect.Resolver
 	DefaultInterval time.Duration
+	// Cluster makes it a reconciler of ClusterConnections.
+	Cluster bool
 }
 
-// Reconcile checks one Connection.
+// Reconcile checks one connection.
 func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	connection := &v1alpha1.Connection{}
+	connection := connect.New(r.Cluster)
 	if err := r.Client.Get(ctx, request.NamespacedName, connection); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !connection.DeletionTimestamp.IsZero() {
+	if !connection.GetDeletionTimestamp().IsZero() {
 		return r.release(ctx, connection)
 	}
 	if err := r.addFinalizer(ctx, connection); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	stored := connection.DeepCopy()
+	stored := snapshot(connection)
 	if connection.IsSuspended() {
 		conditions.SetSuspended(connection)
 		return ctrl.Result{}, r.store(ctx, connection, stored)
@@ -59,39 +69,72 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	return r.conclude(ctx, connection, stored, failure)
 }
 
-// addFinalizer makes sure that the Connection outlives the objects that use it: without it they could not take back what they did.
-// Nothing uses a Connection before it has the finalizer.
-func (r *ConnectionReconciler) addFinalizer(ctx context.Context, connection *v1alpha1.Connection) error {
-	stored := connection.DeepCopy()
+// addFinalizer makes sure that the connection outlives the objects that use it: without it they could not take back what they did.
+// Nothing uses a connection before it has the finalizer.
+func (r *ConnectionReconciler) addFinalizer(ctx context.Context, connection connect.Connection) error {
+	stored := snapshot(connection)
 	if !controllerutil.AddFinalizer(connection, v1alpha1.Finalizer) {
 		return nil
 	}
 	return r.Client.Patch(ctx, connection, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
 }
 
-// release lets a Connection go that is being deleted, unless objects use it. The end of the last one queues it again.
-func (r *ConnectionReconciler) release(ctx context.Context, connection *v1alpha1.Connection) (ctrl.Result, error) {
-	users, err := usersOf(ctx, r.Client, connection)
+// release lets a connection go that is being deleted, unless objects use it. The end of the last one queues it again.
+func (r *ConnectionReconciler) release(ctx context.Context, connection connect.Connection) (ctrl.Result, error) {
+	users, err := r.users(ctx, connection)
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("list the users of a Connection: %w", err)
+		return ctrl.Result{}, fmt.Errorf("list the users of a connection: %w", err)
 	}
-	stored := connection.DeepCopy()
+	stored := snapshot(connection)
 	if len(users) > 0 {
-		conditions.Set(connection, conditions.FromError(inUse(users)))
-		return ctrl.Result{}, r.store(ctx, connection, stored)
+		conditions.Set(connection, conditions.FromError(inUse(connection, users)))
+		return ctrl.Result{RequeueAfter: conditions.Jitter(usersPoll, 0)}, r.store(ctx, connection, stored)
 	}
-	if !controllerutil.RemoveFinalizer(connection, v1alpha1.Finalizer) {
-		return ctrl.Result{}, nil
+	if controllerutil.RemoveFinalizer(connection, v1alpha1.Finalizer) {
+		err = r.Client.Patch(ctx, connection, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
 	}
-	return ctrl.Result{}, client.IgnoreNotFound(r.Client.Patch(ctx, connection, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})))
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, err
+	}
+	r.Accounts.Forget(connection.GetUID())
+	return ctrl.Result{}, nil
 }
 
-// inUse says which objects a Connection waits for. It names at most five.
-func inUse(users []v1alpha1.ProjectRole) error {
+// users lists the roles that use a connection. If the cache shows none, the API server is asked: other managers may work on roles that
+// this one does not see, and they need the connection as much.
+func (r *ConnectionReconciler) users(ctx context.Context, connection connect.Connection) ([]v1alpha1.ProjectRole, error) {
+	none := func(role v1alpha1.ProjectRole) bool { return !uses(&role) }
+	users, err := usersOf(ctx, r.Client, connection)
+	if users = slices.DeleteFunc(users, none); err != nil || len(users) > 0 {
+		return users, err
+	}
+	var all v1alpha1.ProjectRoleList
+	err = r.Live.List(ctx, &all, client.InNamespace(connection.GetNamespace()))
+	if apierrors.IsForbidden(err) {
+		// A manager with rights in some namespaces only cannot know of the others.
+		return nil, nil
+	}
+	ref := referenceTo(connection).String()
+	return slices.DeleteFunc(all.Items, func(role v1alpha1.ProjectRole) bool { return role.Spec.ConnectionRef.String() != ref || none(role) }), err
+}
+
+// uses tells whether an object needs the connection that it refers to: not one that has nothing in the cloud and that the ClusterConnection
+// does not allow, or any namespace could keep a ClusterConnection from going.
+func uses(role *v1alpha1.ProjectRole) bool {
+	ready := conditions.ReadyCondition(role)
+	return claims(role) || ready == nil || ready.Reason != v1alpha1.ReasonConnectionNotAllowed
+}
+
+// inUse says which objects a connection waits for. It names at most five.
+func inUse(connection connect.Connection, users []v1alpha1.ProjectRole) error {
 	const named = 5
 	var names []string
 	for i := range users {
-		names = append(names, users[i].Name)
+		name := users[i].Name
+		if connection.IsCluster() {
+			name = users[i].Namespace + "/" + name
+		}
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	list := strings.Join(names[:min(named, len(names))], ", ")
@@ -102,15 +145,18 @@ func inUse(users []v1alpha1.ProjectRole) error {
 }
 
 // check resolves the credentials and makes one harmless call with them.
-func (r *ConnectionReconciler) check(ctx context.Context, connection *v1alpha1.Connection) error {
+func (r *ConnectionReconciler) check(ctx context.Context, connection connect.Connection) error {
 	account, err := r.Accounts.Resolve(ctx, connection)
 	if err != nil {
 		return err
 	}
+	if conditions.IsReady(connection) && conditions.IsCurrent(connection) && !conditions.IsRequested(connection) {
+		ctx = cloud.Background(ctx)
+	}
 	return account.Noticed(account.MaxCompute.CheckIdentity(ctx))
 }
 
-func (r *ConnectionReconciler) conclude(ctx context.Context, connection, stored *v1alpha1.Connection, failure error) (ctrl.Result, error) {
+func (r *ConnectionReconciler) conclude(ctx context.Context, connection, stored connect.Connection, failure error) (ctrl.Result, error) {
 	outcome := conditions.Succeeded("the endpoint answers and accepts the credentials")
 	if failure != nil {
 		outcome = conditions.FromError(failure)
@@ -134,7 +180,7 @@ func (r *ConnectionReconciler) conclude(ctx context.Context, connection, stored 
 	return ctrl.Result{}, failure
 }
 
-func (r *ConnectionReconciler) store(ctx context.Context, connection, stored *v1alpha1.Connection) error {
+func (r *ConnectionReconciler) store(ctx context.Context, connection, stored connect.Connection) error {
 	if equality.Semantic.DeepEqual(connection, stored) {
 		return nil
 	}
@@ -147,4 +193,8 @@ func (r *ConnectionReconciler) store(ctx context.Context, connection, stored *v1
 		return fmt.Errorf("store the status: %w", err)
 	}
 	return nil
+}
+
+func snapshot(connection connect.Connection) connect.Connection {
+	return connection.DeepCopyObject().(connect.Connection) //nolint:forcetypeassert // a deep copy has the type of its original
 }

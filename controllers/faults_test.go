@@ -1,7 +1,6 @@
 package controllers_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,45 +20,50 @@ import (
 )
 
 // life walks a role through all that can happen to it, checking the cloud after every station: creation with what the create
-// body can say and what it cannot, a change that grants and revokes, drift, and deletion with a member.
+// body can say and what it cannot, a change of everything, drift of everything, and deletion with a member that somebody else added.
 func life(h *harness) {
 	h.t.Helper()
 	role := newRole("reader", &v1alpha1.RoleACL{Tables: []v1alpha1.TableGrant{
 		{SchemaName: "default", Name: "orders", Actions: []string{"Describe", "Select"}},
 		{SchemaName: "ods", Name: "raw", Actions: []string{"Select"}},
 	}})
+	role.Spec.Policy, role.Spec.Members = raw(policyOf("odps:Select", "tables/a")), []string{"RAM$corp:alice", "RAM$corp:bob"}
 	h.create(role)
-	station := func(name string, want ...string) {
+	station := func(name string, want world) {
 		h.t.Helper()
 		mustBe(h.t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-		if diff := cmp.Diff(want, h.granted("reader")); diff != "" {
+		if diff := cmp.Diff(want, h.world("reader")); diff != "" {
 			h.t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	station("created", "table default.orders: describe select", "table ods.raw: select")
+	station("created", world{
+		Grants:  []string{"table default.orders: describe select", "table ods.raw: select"},
+		Members: []string{"RAM$corp:alice", "RAM$corp:bob"}, Policy: []string{"tables/a"},
+	})
 
 	h.edit(role, func(r *v1alpha1.ProjectRole) {
 		r.Spec.ACL.Tables[0].Actions = []string{"Select", "Update"}
 		r.Spec.ACL.Functions = []v1alpha1.FunctionGrant{{SchemaName: "default", Name: "mask", Actions: []string{"Execute"}}}
 		r.Spec.ACL.Tables = r.Spec.ACL.Tables[:1]
+		r.Spec.Policy, r.Spec.Members = raw(policyOf("odps:Select", "tables/b")), []string{"RAM$corp:bob", "RAM$corp:carol"}
 	})
-	station("changed", "function default.mask: execute", "table default.orders: select update")
-
-	if err := h.cloud.Revoke(project, "reader", fakecloud.Grant{Kind: "function", Name: "mask", Actions: []string{"Execute"}}); err != nil {
-		h.t.Fatal(err)
+	changed := world{
+		Grants:  []string{"function default.mask: execute", "table default.orders: select update"},
+		Members: []string{"RAM$corp:bob", "RAM$corp:carol"}, Policy: []string{"tables/b"},
 	}
+	station("changed", changed)
+
+	h.must(h.cloud.Revoke(project, "reader", fakecloud.Grant{Kind: "function", Name: "mask", Actions: []string{"Execute"}}))
+	h.must(h.cloud.RemoveMembers(project, "reader", "RAM$corp:carol"))
+	h.must(h.cloud.SetPolicy(project, "reader", policyOf("odps:Drop", "tables/c")))
 	// A stale read can hide the drift from one look, or from several; it is found at the first that sees the present.
 	for range 3 {
 		h.settle(role)
 	}
-	station("drift corrected", "function default.mask: execute", "table default.orders: select update")
+	station("drift corrected", changed)
 
-	if err := h.cloud.AddMembers(project, "reader", "RAM$corp:alice"); err != nil {
-		h.t.Fatal(err)
-	}
-	if err := h.kube.Delete(context.Background(), role); err != nil {
-		h.t.Fatal(err)
-	}
+	h.must(h.cloud.AddMembers(project, "reader", "RAM$corp:stranger"))
+	h.delete(role)
 	if left := h.settle(role); left != nil || h.cloud.RoleExists(project, "reader") {
 		h.t.Errorf("after the deletion: object %s, role exists: %v", describe(left), h.cloud.RoleExists(project, "reader"))
 	}

@@ -20,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,7 +30,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
@@ -61,6 +60,8 @@ type harness struct {
 	reconcile               func(context.Context, ctrl.Request) (ctrl.Result, error)
 	connection              *controllers.ConnectionReconciler
 	timeout                 time.Duration
+	// maxRevocations is the operator's --max-revocations; 0 for no limit.
+	maxRevocations int
 	// foreign says that the roles in the cloud were made by somebody else.
 	foreign bool
 	// calls counts the calls to the cloud since the start; crash, if set, may end the operator before or after one.
@@ -83,13 +84,13 @@ func newHarness(t testing.TB) *harness {
 		}
 	})
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).
-		WithStatusSubresource(&v1alpha1.ProjectRole{}, &v1alpha1.Connection{}).
+		WithStatusSubresource(&v1alpha1.ProjectRole{}, &v1alpha1.Connection{}, &v1alpha1.ClusterConnection{}).
 		WithIndex(&v1alpha1.ProjectRole{}, "spec.connectionRef.name", func(o client.Object) []string {
-			return []string{o.(*v1alpha1.ProjectRole).Spec.ConnectionRef.Name}
+			return []string{o.(*v1alpha1.ProjectRole).Spec.ConnectionRef.String()}
 		}).
 		WithIndex(&v1alpha1.ProjectRole{}, "target", func(o client.Object) []string {
 			role := o.(*v1alpha1.ProjectRole)
@@ -113,7 +114,7 @@ func (h *harness) newConnection() *v1alpha1.Connection {
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region:      "cn-hangzhou",
 			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api"},
-			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: v1alpha1.SecretReference{Name: "alibaba"}},
+			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: "alibaba"}},
 			RateLimits:  &v1alpha1.AlibabaCloudRateLimits{MaxCompute: &v1alpha1.RateLimit{QPS: 10000, Burst: 20000}},
 		}},
 		Status: v1alpha1.ConnectionStatus{SyncStatus: v1alpha1.SyncStatus{ObservedGeneration: -1}},
@@ -147,18 +148,33 @@ func (h *harness) interceptors() interceptor.Funcs {
 	}
 }
 
+// hastyClock is ahead of the real one by all the time that somebody was about to wait.
+type hastyClock struct {
+	clock.RealClock
+	ahead atomic.Int64
+}
+
+func (c *hastyClock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *hastyClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+func (c *hastyClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	c.ahead.Add(int64(d))
+	return c.RealClock.AfterFunc(0, f)
+}
+
 // restart replaces the operator by a new one that knows nothing.
 func (h *harness) restart() {
-	httpClient := maxcompute.NewHTTPClient()
+	httpClient := openapi.NewHTTPClient()
 	httpClient.Transport = &crashingTransport{harness: h, next: httpClient.Transport}
 	resolver := &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, HTTP: httpClient, Clock: clock.RealClock{},
+		Connections: h.kube, Secrets: h.kube, Tokens: h.kube.SubResource("token"), HTTP: httpClient, Clock: &hastyClock{},
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	r := controllers.NewProjectRoleReconciler(h.kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})
+	r := controllers.NewProjectRoleReconciler(h.kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations})
 	r.Events = h.events
 	h.reconcile = r.Reconcile
-	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
+	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
 }
 
 // crashingTransport lets a test end the operator around a call to the cloud.
@@ -226,6 +242,14 @@ func (h *harness) edit(role *v1alpha1.ProjectRole, change func(*v1alpha1.Project
 	if err := h.kube.Update(context.Background(), stored); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// annotate sets an annotation, as a user does.
+func (h *harness) annotate(role *v1alpha1.ProjectRole, key, value string) {
+	h.t.Helper()
+	stored := h.get(role)
+	metav1.SetMetaDataAnnotation(&stored.ObjectMeta, key, value)
+	h.must(h.kube.Update(context.Background(), stored))
 }
 
 // pass makes one pass over a role.

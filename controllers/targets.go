@@ -29,6 +29,9 @@ func targetOf(o client.Object) []string {
 
 // checkOwner stalls an object whose role an older object owns. Suspended and deleting objects still own theirs.
 func (k *projectRoleKind) checkOwner(ctx context.Context, role *v1alpha1.ProjectRole) error {
+	if role.IsObserved() {
+		return nil
+	}
 	var rivals v1alpha1.ProjectRoleList
 	err := k.reader.List(ctx, &rivals, client.MatchingFields{targetIndex: targetOf(role)[0]}, client.DisableReadYourWritesConsistency)
 	if err != nil {
@@ -36,7 +39,7 @@ func (k *projectRoleKind) checkOwner(ctx context.Context, role *v1alpha1.Project
 	}
 	for i := range rivals.Items {
 		rival := &rivals.Items[i]
-		if rival.UID == role.UID || !older(rival, role) {
+		if rival.UID == role.UID || !contends(rival) || !older(rival, role) {
 			continue
 		}
 		same, err := k.accounts.SameEndpoint(ctx, rival, rival.Spec.ConnectionRef, role, role.Spec.ConnectionRef)
@@ -51,11 +54,19 @@ func (k *projectRoleKind) checkOwner(ctx context.Context, role *v1alpha1.Project
 	return nil
 }
 
+// contends tells whether an object can own its target: not if it only observes, nor if it has nothing there and its ClusterConnection does
+// not allow it, or any namespace could keep others from their roles.
+func contends(role *v1alpha1.ProjectRole) bool {
+	ready := conditions.ReadyCondition(role)
+	refused := ready != nil && ready.Reason == v1alpha1.ReasonConnectionNotAllowed
+	return !role.IsObserved() && (claims(role) || !refused)
+}
+
 // older tells whether a owns what both name: by age, then by UID. Of two that are of one second, the one that has already made the
 // role goes first, for it may have done so before the other was seen.
 func older(a, b *v1alpha1.ProjectRole) bool {
 	made := func(r *v1alpha1.ProjectRole) int {
-		if r.Status.Created || r.Status.Creating {
+		if claims(r) {
 			return 0
 		}
 		return 1

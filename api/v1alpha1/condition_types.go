@@ -9,12 +9,17 @@ const (
 	ReconcilingCondition = "Reconciling"
 	// StalledCondition is True when nothing will happen until somebody changes the object or what it refers to.
 	StalledCondition = "Stalled"
+	// DriftedCondition is True while the cloud differs from the spec of an object that only observes; present only while True. Health
+	// checks ignore it.
+	DriftedCondition = "Drifted"
 )
 
 // Reasons of the Ready condition while all is well or under way.
 const (
 	// ReasonSucceeded: the cloud equalled the spec at the last look.
 	ReasonSucceeded = "Succeeded"
+	// ReasonObserved: the look succeeded; under managementPolicy Observe nothing is written, whatever was seen.
+	ReasonObserved = "Observed"
 	// ReasonProgressing: work is under way, or a write is not visible yet.
 	ReasonProgressing = "Progressing"
 	// ReasonSuspended: the object was suspended before its first pass.
@@ -55,6 +60,12 @@ const (
 	ReasonAlreadyExists = "AlreadyExists"
 	// ReasonTargetConflict: an older object owns the same remote target.
 	ReasonTargetConflict = "TargetConflict"
+	// ReasonConnectionNotAllowed: the ClusterConnection does not allow the object's namespace or project.
+	ReasonConnectionNotAllowed = "ConnectionNotAllowed"
+	// ReasonRevokeLimitExceeded: the plan takes more away than may go without somebody's approval.
+	ReasonRevokeLimitExceeded = "RevokeLimitExceeded"
+	// ReasonNonConvergent: writes were accepted three times and are not to be seen.
+	ReasonNonConvergent = "NonConvergent"
 	// ReasonCreateResultUnknown: a create was sent, its outcome was lost, and what exists now cannot be told from somebody else's.
 	ReasonCreateResultUnknown = "CreateResultUnknown"
 )
@@ -65,4 +76,6 @@ const (
 	Finalizer = "maxcompute-operator.io/finalizer"
 	// RequestedAtAnnotation asks for a pass now when its value changes; status.lastHandledReconcileAt echoes the value.
 	RequestedAtAnnotation = "maxcompute-operator.io/requested-at"
+	// ApprovePlanAnnotation approves the plan whose hash it holds: status.pendingPlan.hash.
+	ApprovePlanAnnotation = "maxcompute-operator.io/approve-plan"
 )

@@ -46,6 +46,10 @@ type AlibabaCloudConnection struct {
 	// +required
 	Credentials AlibabaCloudCredentials `json:"credentials"`
 
+	// assumeRole changes the identity: a session of this RAM role is opened with the credentials, and used for every call.
+	// +optional
+	AssumeRole *AssumeRole `json:"assumeRole,omitempty"`
+
 	// rateLimits bound the calls to each service over all objects that use this account.
 	// +optional
 	RateLimits *AlibabaCloudRateLimits `json:"rateLimits,omitempty"`
@@ -64,23 +68,100 @@ type AlibabaCloudEndpoints struct {
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
 	ODPS string `json:"odps,omitempty"`
+
+	// sts opens sessions for workloadIdentity and assumeRole, by default https://sts.<region>.aliyuncs.com.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
+	STS string `json:"sts,omitempty"`
 }
 
-// AlibabaCloudCredentials names where the credentials are. They are never part of a manifest.
+// AlibabaCloudCredentials names where the credentials come from. They are never part of a manifest.
+// +kubebuilder:validation:XValidation:rule="has(self.secretRef) != has(self.workloadIdentity)",message="exactly one of secretRef and workloadIdentity is required"
 type AlibabaCloudCredentials struct {
-	// secretRef names a Secret in the same namespace with the keys accessKeyId, accessKeySecret and, for temporary
-	// credentials, securityToken.
-	// +required
-	SecretRef SecretReference `json:"secretRef"`
+	// secretRef names a Secret with the keys accessKeyId, accessKeySecret and, for temporary credentials, securityToken.
+	// +optional
+	SecretRef *SecretReference `json:"secretRef,omitempty"`
+
+	// workloadIdentity opens a session of a RAM role with the token of a service account, so that no key is stored anywhere.
+	// +optional
+	WorkloadIdentity *WorkloadIdentity `json:"workloadIdentity,omitempty"`
 }
 
-// SecretReference names a Secret in the same namespace.
+// SecretReference names a Secret.
 type SecretReference struct {
 	// name of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
+
+	// namespace of the Secret. Required in a ClusterConnection; a Connection uses Secrets of its own namespace only.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// WorkloadIdentity exchanges the token of a Kubernetes service account for a session of a RAM role, by STS AssumeRoleWithOIDC. The RAM
+// role must trust the cluster's OIDC provider and the service account.
+type WorkloadIdentity struct {
+	// roleArn of the RAM role, such as acs:ram::123:role/data.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$`
+	RoleARN string `json:"roleArn"`
+
+	// oidcProviderArn of the cluster's OIDC provider, such as acs:ram::123:oidc-provider/ack.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._-]+$`
+	OIDCProviderARN string `json:"oidcProviderArn"`
+
+	// serviceAccountName of the service account whose token is used.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ServiceAccountName string `json:"serviceAccountName"`
+
+	// serviceAccountNamespace is the service account's namespace. Required in a ClusterConnection; a Connection uses service accounts of
+	// its own namespace only.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ServiceAccountNamespace string `json:"serviceAccountNamespace,omitempty"`
+
+	// audience that the token is made for. Never one of the Kubernetes API server: whoever receives the token could use it there.
+	// +optional
+	// +kubebuilder:default=sts.aliyuncs.com
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9.:/_-]+$`
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().contains('kubernetes')",message="audience must not be one of the Kubernetes API server"
+	Audience string `json:"audience,omitempty"`
+}
+
+// AssumeRole is the RAM role whose session is used, by STS AssumeRole.
+type AssumeRole struct {
+	// roleArn of the RAM role, such as acs:ram::456:role/prod.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$`
+	RoleARN string `json:"roleArn"`
+
+	// sessionName shows up in the audit trail of the account; unset means maxcompute-operator.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9.@_-]+$`
+	SessionName string `json:"sessionName,omitempty"`
+
+	// externalId that the RAM role's trust policy asks for, if it does.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=1224
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9=,.@:/_-]+$`
+	ExternalID string `json:"externalId,omitempty"`
 }
 
 // AlibabaCloudRateLimits bound the calls to the services of one account.
@@ -126,6 +207,8 @@ type Connection struct {
 
 	// spec is what is wanted.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="!has(self.alibabaCloud) || !has(self.alibabaCloud.credentials.secretRef) || !has(self.alibabaCloud.credentials.secretRef.__namespace__)",message="a Connection uses Secrets of its own namespace only: remove secretRef.namespace, or write a ClusterConnection"
+	// +kubebuilder:validation:XValidation:rule="!has(self.alibabaCloud) || !has(self.alibabaCloud.credentials.workloadIdentity) || !has(self.alibabaCloud.credentials.workloadIdentity.serviceAccountNamespace)",message="a Connection uses service accounts of its own namespace only: remove serviceAccountNamespace, or write a ClusterConnection"
 	Spec ConnectionSpec `json:"spec"`
 
 	// status is what was seen.
@@ -150,3 +233,9 @@ func (c *Connection) IsSuspended() bool { return c.Spec.Suspend }
 
 // GetInterval is the wanted interval between two checks, 0 if the manager's default is to be used.
 func (c *Connection) GetInterval() time.Duration { return orZero(c.Spec.Interval) }
+
+// IsCluster tells that the object is no ClusterConnection.
+func (c *Connection) IsCluster() bool { return false }
+
+// GetConnectionSpec gives access to what Connections and ClusterConnections share.
+func (c *Connection) GetConnectionSpec() *ConnectionSpec { return &c.Spec }

@@ -16,6 +16,7 @@ var GroupVersion = schema.GroupVersion{Group: "maxcompute-operator.io", Version:
 func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Connection{}, &ConnectionList{},
+		&ClusterConnection{}, &ClusterConnectionList{},
 		&ProjectRole{}, &ProjectRoleList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

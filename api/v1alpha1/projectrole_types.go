@@ -4,18 +4,22 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // RoleType is the type of a project role.
-// +kubebuilder:validation:Enum=Resource
+// +kubebuilder:validation:Enum=Resource;Admin
 type RoleType string
 
 const (
 	// RoleTypeResource may hold permissions on data: tables, resources, functions.
 	RoleTypeResource RoleType = "Resource"
+	// RoleTypeAdmin may hold permissions to manage the project, through a policy only.
+	RoleTypeAdmin RoleType = "Admin"
 )
 
-// ProjectRoleSpec is a role of a MaxCompute project and what it may do.
+// ProjectRoleSpec is a role of a MaxCompute project, what it may do, and who has it.
+// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'Admin' && has(self.acl))",message="a role of type Admin takes a policy and no acl"
 type ProjectRoleSpec struct {
 	// connectionRef names the Connection whose account manages the role. Immutable.
 	// +required
@@ -40,7 +44,8 @@ type ProjectRoleSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('role_project_')",message="roles named role_project_* belong to DataWorks and are not managed here"
 	RoleName string `json:"roleName"`
 
-	// type of the role. Resource roles hold permissions on data. Immutable.
+	// type of the role. Resource roles hold permissions on data; Admin roles manage the project, by a policy alone, and only the
+	// project's owner or a Super_Administrator may create or change them. Immutable.
 	// +optional
 	// +kubebuilder:default=Resource
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="type is immutable: MaxCompute cannot change the type of a role"
@@ -51,13 +56,37 @@ type ProjectRoleSpec struct {
 	// +optional
 	ACL *RoleACL `json:"acl,omitempty"`
 
-	// managementPolicy decides what becomes of permissions that the role holds and acl does not list. Authoritative removes them.
+	// policy of the role, a document {Version, Statement}. It is compared by meaning: scalar or list, order, spacing and the case of
+	// action names do not matter. Absent means that the policy is not managed; empty means none. At most 64 KiB.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Policy *runtime.RawExtension `json:"policy,omitempty"`
+
+	// members are the principals that have the role: ALIYUN$account, RAM$account:user or RAM$account:role/name. They compare without
+	// case. Absent means that the members are not managed; empty means none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^((?i:ALIYUN)\$[A-Za-z0-9_.@+-]+|(?i:RAM)\$[A-Za-z0-9_.@+-]+:((?i:role)/)?[A-Za-z0-9_.@+-]+)$`
+	Members []string `json:"members,omitzero"`
+
+	// managementPolicy decides what becomes of what the role holds and the spec does not list. Authoritative removes it; Additive
+	// leaves it alone and counts it; Observe writes nothing at all and reports the difference.
 	// +optional
 	// +kubebuilder:default=Authoritative
 	ManagementPolicy ManagementPolicy `json:"managementPolicy,omitempty"`
 
+	// adoptionPolicy decides what to do when the role exists and this object did not create it. Fail stalls and says what would
+	// change; Adopt brings the role to what the spec says.
+	// +optional
+	// +kubebuilder:default=Fail
+	AdoptionPolicy AdoptionPolicy `json:"adoptionPolicy,omitempty"`
+
 	// deletionPolicy decides what happens to the role when this object is deleted. Delete drops the role if this object created
-	// it, after removing its members; Retain leaves it as it is.
+	// it, after removing its members, and takes back what this object granted if it adopted the role; Retain leaves it as it is.
 	// +optional
 	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -265,34 +294,11 @@ type InstanceGrant struct {
 
 // ProjectRoleStatus is what was seen and done.
 type ProjectRoleStatus struct {
-	SyncStatus `json:",inline"`
-
-	// created tells that this object created the role, so that deleting the object drops it.
-	// +optional
-	Created bool `json:"created,omitempty"`
-
-	// creating tells that a create was sent, or is about to be, and that its outcome is not known yet.
-	// +optional
-	Creating bool `json:"creating,omitempty"`
-
-	// endpoint is the service at which created, creating and applied hold. Should the Connection come to name another one, nothing
-	// is done there: a role of the same name would be somebody else's.
-	// +optional
-	// +kubebuilder:validation:MaxLength=512
-	Endpoint string `json:"endpoint,omitempty"`
-
-	// applied lists what this object granted, or is about to grant.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=4000
-	Applied []InventoryEntry `json:"applied,omitempty"`
-
-	// lastAppliedTime is when something was last written to the cloud for this object.
-	// +optional
-	LastAppliedTime *metav1.Time `json:"lastAppliedTime,omitempty"`
+	SyncStatus   `json:",inline"`
+	TargetStatus `json:",inline"`
 }
 
-// ProjectRole is a role of a MaxCompute project with its access control list.
+// ProjectRole is a role of a MaxCompute project with its permissions and members.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=mcrole,categories=maxcompute
@@ -329,6 +335,9 @@ type ProjectRoleList struct {
 // GetSyncStatus gives access to the status fields that every kind shares.
 func (r *ProjectRole) GetSyncStatus() *SyncStatus { return &r.Status.SyncStatus }
 
+// GetTargetStatus gives access to what is known of the role in the cloud.
+func (r *ProjectRole) GetTargetStatus() *TargetStatus { return &r.Status.TargetStatus }
+
 // IsSuspended tells whether no call to the cloud may be made for the object.
 func (r *ProjectRole) IsSuspended() bool { return r.Spec.Suspend }
 
@@ -338,5 +347,5 @@ func (r *ProjectRole) GetInterval() time.Duration { return orZero(r.Spec.Interva
 // IsRetained tells whether deleting the object leaves the cloud as it is.
 func (r *ProjectRole) IsRetained() bool { return r.Spec.DeletionPolicy == DeletionRetain }
 
-// SetLastAppliedTime records when something was last written to the cloud.
-func (r *ProjectRole) SetLastAppliedTime(t metav1.Time) { r.Status.LastAppliedTime = &t }
+// IsObserved tells whether the object only looks, so that it owns nothing in the cloud.
+func (r *ProjectRole) IsObserved() bool { return r.Spec.ManagementPolicy == ManagementObserve }

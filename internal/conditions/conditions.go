@@ -109,15 +109,17 @@ func putOrRemove(obj Object, conditionType string, present bool, outcome Outcome
 
 // shorten cuts a message to the length that conditions may have, at a character's boundary. What is no text is replaced here,
 // for the API server would replace it, and the next pass would see a difference.
-func shorten(message string) string {
-	message = strings.ToValidUTF8(message, "\uFFFD")
-	if len(message) <= maxMessage {
-		return message
+func shorten(message string) string { return cut(message, maxMessage) }
+
+func cut(text string, size int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= size {
+		return text
 	}
 	const ellipsis = "…"
-	cut := maxMessage - len(ellipsis)
-	for !utf8.RuneStart(message[cut]) {
-		cut--
+	end := size - len(ellipsis)
+	for !utf8.RuneStart(text[end]) {
+		end--
 	}
-	return message[:cut] + ellipsis
+	return text[:end] + ellipsis
 }

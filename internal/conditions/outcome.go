@@ -52,15 +52,12 @@ func Stall(reason, format string, args ...any) error {
 	return &outcomeError{outcome: Outcome{State: Stalled, Reason: reason, Message: fmt.Sprintf(format, args...)}}
 }
 
-// NotVisible is the error of a pass whose writes were accepted but could not be seen afterwards.
-func NotVisible(what string) error {
-	return Wait(v1alpha1.ReasonProgressing, "accepted by the service but not visible yet: %s", what)
-}
-
-// PartiallyApplied is the error of a pass in which some changes were refused and all others made. It names at most five.
+// PartiallyApplied is the error of a pass after which some differences are left, because they were refused or cannot be mended, and no
+// others. It names at most five.
 func PartiallyApplied(failures []error) error {
 	const named = 5
-	parts := []string{fmt.Sprintf("%d refused, all other changes applied", len(failures))}
+	failures = flatten(failures)
+	parts := []string{fmt.Sprintf("%d left, all other changes applied", len(failures))}
 	for _, failure := range failures[:min(named, len(failures))] {
 		parts = append(parts, failure.Error())
 	}
@@ -69,6 +66,24 @@ func PartiallyApplied(failures []error) error {
 	}
 	outcome := Outcome{State: Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: strings.Join(parts, "; ")}
 	return &outcomeError{outcome: outcome, cause: errors.Join(failures...)}
+}
+
+// flatten takes apart what errors.Join has put together.
+func flatten(failures []error) []error {
+	var flat []error
+	for _, failure := range failures {
+		if joined, ok := failure.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is taken apart
+			flat = append(flat, flatten(joined.Unwrap())...)
+			continue
+		}
+		flat = append(flat, failure)
+	}
+	return flat
+}
+
+// Observed is the outcome of a look that was not to change anything.
+func Observed(message string) Outcome {
+	return Outcome{State: Ready, Reason: v1alpha1.ReasonObserved, Message: message}
 }
 
 // Succeeded is the outcome of a pass after which the cloud was seen to be as wanted.

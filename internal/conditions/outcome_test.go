@@ -66,9 +66,6 @@ var causes = map[string]struct {
 	"any other error": {
 		errors.New("disk full"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "disk full"},
 	},
-	"writes that are not visible": {
-		conditions.NotVisible("Grant x"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "accepted by the service but not visible yet: Grant x"},
-	},
 	"a Secret that is not there": {
 		conditions.Wait(v1alpha1.ReasonSecretNotFound, "Secret %s", "s"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonSecretNotFound, Message: "Secret s"},
 	},
@@ -95,9 +92,15 @@ var causes = map[string]struct {
 	"a create that cannot be told from somebody else's": {
 		conditions.Stall(v1alpha1.ReasonCreateResultUnknown, "lost"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonCreateResultUnknown, Message: "lost"},
 	},
+	"a connection that does not allow the project": {
+		conditions.Stall(v1alpha1.ReasonConnectionNotAllowed, "no"), conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonConnectionNotAllowed, Message: "no"},
+	},
+	"a look at what is being applied": {
+		conditions.Wait(v1alpha1.ReasonProgressing, "soon"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "soon"},
+	},
 	"changes of which some were refused": {
 		conditions.PartiallyApplied([]error{&cloud.Error{Code: cloud.RemoteRejected, Op: "grant x"}}),
-		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: "1 refused, all other changes applied; grant x: RemoteRejected"},
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonPartiallyApplied, Message: "1 left, all other changes applied; grant x: RemoteRejected"},
 	},
 }
 
@@ -117,9 +120,9 @@ func TestPartiallyAppliedNamesFive(t *testing.T) {
 		failures = append(failures, fmt.Errorf("grant %d", i))
 	}
 	tests := map[int]string{
-		1: "1 refused, all other changes applied; grant 0",
-		5: "5 refused, all other changes applied; grant 0; grant 1; grant 2; grant 3; grant 4",
-		7: "7 refused, all other changes applied; grant 0; grant 1; grant 2; grant 3; grant 4; and 2 more",
+		1: "1 left, all other changes applied; grant 0",
+		5: "5 left, all other changes applied; grant 0; grant 1; grant 2; grant 3; grant 4",
+		7: "7 left, all other changes applied; grant 0; grant 1; grant 2; grant 3; grant 4; and 2 more",
 	}
 	for n, want := range tests {
 		err := conditions.PartiallyApplied(failures[:n])
@@ -129,6 +132,13 @@ func TestPartiallyAppliedNamesFive(t *testing.T) {
 		if !errors.Is(err, failures[n-1]) {
 			t.Errorf("%d failures: the last is lost", n)
 		}
+	}
+}
+
+func TestPartiallyAppliedTakesApartWhatWasJoined(t *testing.T) {
+	err := conditions.PartiallyApplied([]error{errors.Join(errors.New("a"), errors.New("b")), errors.New("c")})
+	if want := "3 left, all other changes applied; a; b; c"; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
 	}
 }
 
@@ -172,7 +182,13 @@ func TestAShutdownIsNoFailure(t *testing.T) {
 
 // TestEveryReasonIsProvoked compares the constants in the source with the tables of this package.
 func TestEveryReasonIsProvoked(t *testing.T) {
-	covered := []string{conditions.Succeeded("").Reason, v1alpha1.ReasonSuspended} // see TestAnObjectThatIsBornSuspendedSaysSo
+	covered := []string{
+		conditions.Succeeded("").Reason, conditions.Observed("").Reason,
+		v1alpha1.ReasonSuspended, // see TestAnObjectThatIsBornSuspendedSaysSo
+	}
+	for _, outcome := range targetOutcomes(t) {
+		covered = append(covered, outcome.Reason)
+	}
 	for _, tc := range causes {
 		covered = append(covered, tc.want.Reason)
 	}

@@ -1,23 +1,16 @@
-// Package connect turns Connections into cloud clients: it reads their Secrets, checks their endpoints, and hands out one client
+// Package connect turns Connections into cloud clients: it reads their credentials, checks their endpoints, and hands out one client
 // and one rate limiter per account, however many objects use it.
 package connect
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	credential "github.com/aliyun/credentials-go/credentials"
-	"golang.org/x/time/rate"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -27,38 +20,40 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/sts"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// How long a Secret that was read is used without being read again: normally, and while the service refuses what is in it. Secrets
-// are not watched, for that would need the right to read every Secret of the cluster.
+// How long credentials that were read or asked for are used without that being done again: normally, and while a service refuses
+// them. Secrets are not watched, for that would need the right to read every Secret of the cluster.
 const (
-	secretLifetime        = 45 * time.Second
-	refusedSecretLifetime = 5 * time.Second
+	secretLifetime  = 45 * time.Second
+	refusedLifetime = 5 * time.Second
 )
 
 // sourceLifetime is how long a Connection is kept that nobody asks for: longer than the usual time between two looks at an object.
 const sourceLifetime = time.Hour
 
-// The defaults of rateLimits.maxCompute. The service documents no limit.
-const (
-	defaultQPS   = 20
-	defaultBurst = 40
-)
+// sweepInterval is how often it is looked for what may be dropped.
+const sweepInterval = time.Minute
 
 // Resolver finds the client for a Connection. It is safe for concurrent use.
 type Resolver struct {
-	// Connections is read through the manager's cache, Secrets without one.
+	// Connections is read through the manager's cache, and so are Namespaces; Secrets without one.
 	Connections, Secrets client.Reader
-	Endpoints            EndpointPolicy
-	HTTP                 *http.Client
-	Clock                clock.PassiveClock
+	// Tokens makes tokens of service accounts.
+	Tokens    Tokens
+	Endpoints EndpointPolicy
+	HTTP      *http.Client
+	Clock     clock.WithDelayedExecution
 	// CallTimeout and PollInterval are passed on to the clients; 0 means their defaults.
 	CallTimeout, PollInterval time.Duration
 
 	mu       sync.Mutex
 	sources  map[types.UID]*source
 	accounts map[string]*Account
+	limiters map[string]*limiter
+	swept    time.Time
 }
 
 // Account is one identity at one set of endpoints.
@@ -68,132 +63,221 @@ type Account struct {
 	// Endpoint is the base URL of the OpenAPI that the client talks to.
 	Endpoint string
 
-	limiter *rate.Limiter
-	// refused is set when the service refuses the credentials: the Secret may have been rotated.
+	credential *credential
+	limiter    *limiter
+	// limiterKey finds the limiter among those of the Resolver.
+	limiterKey string
+	// refused is set when a service refuses the credentials: the Secret may have been rotated.
 	refused atomic.Bool
 }
 
-// Noticed passes an error on. One that says that the credentials were refused makes the next use read the Secret again.
+// Noticed passes an error on. One that says that the credentials were refused makes the next use read the Secret again, and open
+// another session.
 func (a *Account) Noticed(err error) error {
 	if cloud.CodeOf(err) == cloud.AuthenticationFailed {
 		a.refused.Store(true)
+		a.credential.refused.Store(true)
 	}
 	return err
 }
 
 func (a *Account) lifetime() time.Duration {
 	if a.refused.Load() {
-		return refusedSecretLifetime
+		return refusedLifetime
 	}
 	return secretLifetime
 }
 
-// source is what was last made of one Connection. Its lock lets one caller read the Secret while the others wait.
+// open makes sure that the account has keys to sign with.
+func (a *Account) open(ctx context.Context, clock clock.PassiveClock) error {
+	err := a.credential.ensure(ctx, clock)
+	if cloud.CodeOf(err) == cloud.AuthenticationFailed {
+		// It is the keys of the Secret that were refused.
+		a.refused.Store(true)
+	}
+	return err
+}
+
+// source is what was last made of one Connection.
 type source struct {
-	mu         sync.Mutex
+	// turn lets one caller read the Secret while the others wait. It guards what follows.
+	turn       turn
 	generation int64
 	read       time.Time
 	account    *Account
 
-	// The Resolver's own lock guards these: when the source was last asked for, and the key of its account.
-	used time.Time
-	key  string
+	// last is the account that the Connection stood for when it could last be used.
+	last atomic.Pointer[Account]
+
+	// The Resolver's own lock guards these: when the source was last asked for, the key of its account, and the limiter that it has laid
+	// claim to.
+	used    time.Time
+	key     string
+	limiter *limiter
 }
 
-// Account resolves the Connection that an object refers to. Its error says that the Connection is not ready, and why, or is the
-// failure of the Kubernetes API. An object that is being deleted gets the credentials that last worked if the Secret is gone, so that
-// a namespace which is deleted with everything in it cleans up and ends.
-func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference) (*Account, error) {
+// Account resolves the Connection or ClusterConnection that an object refers to, for a project. Its error says that the connection is
+// not ready or not allowed, and why, or is the failure of the Kubernetes API. An object that is being deleted gets the credentials that
+// last worked if they are gone, so that a namespace which is deleted with everything in it cleans up and ends.
+func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, project string) (*Account, error) {
 	deleting := !obj.GetDeletionTimestamp().IsZero()
-	connection := &v1alpha1.Connection{}
-	err := r.Connections.Get(ctx, types.NamespacedName{Namespace: obj.GetNamespace(), Name: ref.Name}, connection)
+	connection, err := r.find(ctx, obj.GetNamespace(), ref)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, notReady(ref.Name, " does not exist in this namespace", deleting)
+		return nil, notReady(ref, missing(ref), deleting)
 	case err != nil:
-		return nil, fmt.Errorf("get Connection %s: %w", ref.Name, err)
-	case !controllerutil.ContainsFinalizer(connection, v1alpha1.Finalizer):
+		return nil, fmt.Errorf("get %s: %w", ref, err)
+	}
+	if err := r.checkAllowed(ctx, connection, obj.GetNamespace(), project, deleting); err != nil {
+		return nil, err
+	}
+	if !controllerutil.ContainsFinalizer(connection, v1alpha1.Finalizer) {
 		// It might go before the objects that use it.
-		return nil, notReady(ref.Name, " has not been checked yet", deleting)
+		return nil, notReady(ref, " has not been checked yet", deleting)
 	}
 	account, err := r.Resolve(ctx, connection)
-	outcome, ok := conditions.OutcomeOf(err)
-	if !ok {
+	if err == nil || conditions.IsShutdown(ctx, err) || !conditions.Explains(err) {
 		return account, err
 	}
-	if last := r.source(connection.UID).last(); deleting && last != nil {
+	if last := r.source(connection.GetUID()).last.Load(); deleting && last != nil && last.open(ctx, r.Clock) == nil {
 		return last, nil
 	}
-	return nil, notReady(ref.Name, ": "+outcome.Message, deleting)
+	return nil, notReady(ref, ": "+conditions.FromError(err).Message, deleting)
 }
 
-// SameEndpoint tells whether the Connections of two objects mean the same service. One that does not exist may mean any.
-func (r *Resolver) SameEndpoint(ctx context.Context, a client.Object, aRef v1alpha1.ConnectionReference, b client.Object, bRef v1alpha1.ConnectionReference) (bool, error) {
-	var found [2]string
-	for i, key := range []types.NamespacedName{{Namespace: a.GetNamespace(), Name: aRef.Name}, {Namespace: b.GetNamespace(), Name: bRef.Name}} {
-		connection := &v1alpha1.Connection{}
-		err := r.Connections.Get(ctx, key, connection)
-		switch {
-		case apierrors.IsNotFound(err):
-			return true, nil
-		case err != nil:
-			return false, fmt.Errorf("get Connection %s: %w", key.Name, err)
-		case connection.Spec.AlibabaCloud != nil:
-			found[i] = strings.ToLower(strings.TrimSuffix(endpointsOf(connection.Spec.AlibabaCloud).maxCompute, "/"))
-		}
-	}
-	return found[0] == found[1], nil
-}
-
-// notReady says why a Connection cannot be used, and to an object that is being deleted, what ways out there are.
-func notReady(name, why string, deleting bool) error {
-	message := "Connection " + name + why
+// notReady says why a connection cannot be used, and to an object that is being deleted, what ways out there are.
+func notReady(ref v1alpha1.ConnectionReference, why string, deleting bool) error {
+	message := ref.String() + why
 	if deleting {
 		message += "; this object goes when it works again, or with deletionPolicy: Retain, which leaves the cloud as it is"
 	}
 	return conditions.Wait(v1alpha1.ReasonConnectionNotReady, "%s", message)
 }
 
-// last is the account that the Connection stood for when its credentials could last be read, or nil.
-func (s *source) last() *Account {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.account
-}
-
-// Resolve returns the account that a Connection stands for. Its errors say what is wrong with the Connection.
-func (r *Resolver) Resolve(ctx context.Context, connection *v1alpha1.Connection) (*Account, error) {
-	s := r.source(connection.UID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := r.Clock.Now()
-	if s.account != nil && s.generation == connection.Generation && now.Sub(s.read) < s.account.lifetime() {
-		return s.account, nil
-	}
-	account, err := r.build(ctx, connection, s)
+// Resolve returns the account that a connection stands for. Its errors say what is wrong with the connection.
+func (r *Resolver) Resolve(ctx context.Context, connection Connection) (*Account, error) {
+	s := r.source(connection.GetUID())
+	account, err := r.present(ctx, connection, s)
 	if err != nil {
-		// The account stays for objects that are being deleted; anybody else has the Connection read again.
-		s.read = time.Time{}
 		return nil, err
 	}
-	s.account, s.generation, s.read = account, connection.Generation, now
+	if err := account.open(ctx, r.Clock); err != nil {
+		return nil, err
+	}
+	s.last.Store(account)
+	// Not before the credentials have turned out to be good: with another's identity in its spec, a Connection could slow down others.
+	r.claim(connection, s, account)
 	return account, nil
 }
 
-// sweep drops the Connections that nobody has asked for in a while, for they may be gone, and the accounts that no Connection
-// stands for any more: those of Connections that are gone and of credentials that were replaced.
-func (r *Resolver) sweep() {
-	now, inUse := r.Clock.Now(), map[string]bool{}
-	for uid, s := range r.sources {
-		if now.Sub(s.used) > sourceLifetime {
-			delete(r.sources, uid)
-			continue
-		}
-		inUse[s.key] = true
+// present returns the account of a connection's present spec and credentials, reading them if what was read is too old.
+func (r *Resolver) present(ctx context.Context, connection Connection, s *source) (*Account, error) {
+	if err := s.turn.take(ctx); err != nil {
+		return nil, err
 	}
-	maps.DeleteFunc(r.accounts, func(key string, _ *Account) bool { return !inUse[key] })
+	defer s.turn.give()
+	now := r.Clock.Now()
+	if s.account != nil && s.generation == connection.GetGeneration() && now.Sub(s.read) < s.account.lifetime() {
+		return s.account, nil
+	}
+	s.account = nil
+	who, err := r.identify(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	account, err := r.account(who, limitOf(connection.GetConnectionSpec().AlibabaCloud.RateLimits), s)
+	if err != nil {
+		return nil, err
+	}
+	account.refused.Store(false)
+	s.account, s.generation, s.read = account, connection.GetGeneration(), now
+	return account, nil
 }
 
+// account finds or makes the Account of an identity at its endpoints. Two Connections that say the same share it, and with it the
+// session, the rate limit and the lists that have been read.
+func (r *Resolver) account(who identity, limit rateLimit, s *source) (*Account, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.key = who.key()
+	if account := r.accounts[s.key]; account != nil {
+		return account, nil
+	}
+	account, err := r.newAccount(who, limit)
+	if err != nil {
+		return nil, err
+	}
+	if r.accounts == nil {
+		r.accounts = map[string]*Account{}
+	}
+	r.accounts[s.key] = account
+	r.sweep()
+	return account, nil
+}
+
+func (r *Resolver) newAccount(who identity, limit rateLimit) (*Account, error) {
+	account := &Account{Endpoint: who.to.maxCompute, credential: permanent(who.keys), limiterKey: who.principal()}
+	if who.opensSession() {
+		service, err := sts.New(sts.Config{Endpoint: who.to.sts, HTTPClient: r.HTTP, Timeout: r.CallTimeout, Now: r.Clock.Now})
+		if err != nil {
+			return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
+		}
+		account.credential = &credential{turn: newTurn(), open: func(ctx context.Context) (sts.Session, error) { return r.openSession(ctx, service, who) }}
+	}
+	if r.limiters[account.limiterKey] == nil {
+		if r.limiters == nil {
+			r.limiters = map[string]*limiter{}
+		}
+		r.limiters[account.limiterKey] = newLimiter(r.Clock, limit)
+	}
+	account.limiter = r.limiters[account.limiterKey]
+	var err error
+	account.MaxCompute, err = maxcompute.New(maxcompute.Config{
+		Region: who.region, Endpoint: who.to.maxCompute, ODPSEndpoint: who.to.odps, Credential: account.credential, HTTPClient: r.HTTP, Limiter: account.limiter,
+		Timeout: r.CallTimeout, PollInterval: r.PollInterval,
+	})
+	if err != nil {
+		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
+	}
+	return account, nil
+}
+
+// claim makes a connection's rate limit hold for its identity, and no longer for the one that it had before.
+func (r *Resolver) claim(connection Connection, s *source, account *Account) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sources[connection.GetUID()] != s {
+		return // forgotten meanwhile
+	}
+	if s.limiter != account.limiter {
+		s.release(connection.GetUID())
+		s.limiter = account.limiter
+	}
+	s.limiter.claim(connection.GetUID(), limitOf(connection.GetConnectionSpec().AlibabaCloud.RateLimits))
+}
+
+func (s *source) release(uid types.UID) {
+	if s.limiter != nil {
+		s.limiter.release(uid)
+	}
+}
+
+// Forget drops what is known of a connection that is gone; its rate limit does not hold any more.
+func (r *Resolver) Forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(uid)
+	r.sweep()
+}
+
+func (r *Resolver) forget(uid types.UID) {
+	if s := r.sources[uid]; s != nil {
+		s.release(uid)
+		delete(r.sources, uid)
+	}
+}
+
+// source finds or makes what is known of a connection.
 func (r *Resolver) source(uid types.UID) *source {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -201,106 +285,30 @@ func (r *Resolver) source(uid types.UID) *source {
 		r.sources = map[types.UID]*source{}
 	}
 	if r.sources[uid] == nil {
-		r.sources[uid] = &source{}
+		r.sources[uid] = &source{turn: newTurn()}
 	}
 	r.sources[uid].used = r.Clock.Now()
+	if r.Clock.Since(r.swept) >= sweepInterval {
+		r.sweep()
+	}
 	return r.sources[uid]
 }
 
-func (r *Resolver) build(ctx context.Context, connection *v1alpha1.Connection, s *source) (*Account, error) {
-	spec := connection.Spec.AlibabaCloud
-	if spec == nil {
-		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "alibabaCloud is required")
-	}
-	to := endpointsOf(spec)
-	for _, endpoint := range []string{to.maxCompute, to.odps} {
-		if err := r.Endpoints.check(endpoint); err != nil {
-			return nil, err
+// sweep drops the connections that nobody has asked for in a while, for they may be gone, the accounts that no connection stands for
+// any more, those of connections that are gone and of credentials that were replaced, and the limiters of such accounts.
+func (r *Resolver) sweep() {
+	r.swept = r.Clock.Now()
+	accounts, limiters := map[string]bool{}, map[string]bool{}
+	for uid, s := range r.sources {
+		if r.swept.Sub(s.used) > sourceLifetime {
+			r.forget(uid)
+			continue
 		}
+		accounts[s.key] = true
 	}
-	keys, err := r.secret(ctx, connection.Namespace, spec.Credentials.SecretRef.Name)
-	if err != nil {
-		return nil, err
-	}
-	return r.account(spec, to, keys, s)
-}
-
-// accessKey is the content of an Alibaba Cloud Secret.
-type accessKey struct {
-	id, secret, token string
-}
-
-func (r *Resolver) secret(ctx context.Context, namespace, name string) (accessKey, error) {
-	secret := &corev1.Secret{}
-	err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, secret)
-	switch {
-	case apierrors.IsNotFound(err):
-		return accessKey{}, conditions.Wait(v1alpha1.ReasonSecretNotFound, "Secret %s does not exist in this namespace", name)
-	case apierrors.IsForbidden(err):
-		return accessKey{}, conditions.Wait(v1alpha1.ReasonSecretNotFound, "the operator may not read Secret %s in this namespace", name)
-	case err != nil:
-		return accessKey{}, fmt.Errorf("get Secret %s: %w", name, err)
-	}
-	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
-	keys := accessKey{id: value("accessKeyId"), secret: value("accessKeySecret"), token: value("securityToken")}
-	for _, key := range []string{"accessKeyId", "accessKeySecret"} {
-		if value(key) == "" {
-			return accessKey{}, conditions.Wait(v1alpha1.ReasonSecretNotFound, "Secret %s has no key %s", name, key)
-		}
-	}
-	return keys, nil
-}
-
-// account finds or makes the Account of an identity at its endpoints. Two Connections that say the same share it, and with it
-// the connections, the rate limit and the lists that have been read.
-func (r *Resolver) account(spec *v1alpha1.AlibabaCloudConnection, to endpoints, keys accessKey, s *source) (*Account, error) {
-	digest := sha256.Sum256([]byte(strings.Join([]string{spec.Region, to.maxCompute, to.odps, keys.id, keys.secret, keys.token}, "\x00")))
-	key := hex.EncodeToString(digest[:])
-	limit, burst := limitOf(spec.RateLimits)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.key = key
-	if account := r.accounts[key]; account != nil {
-		account.refused.Store(false)
-		account.limiter.SetLimit(limit)
-		account.limiter.SetBurst(burst)
-		return account, nil
-	}
-	account, err := r.newAccount(spec.Region, to, keys, rate.NewLimiter(limit, burst))
-	if err != nil {
-		return nil, err
-	}
-	if r.accounts == nil {
-		r.accounts = map[string]*Account{}
-	}
-	r.accounts[key] = account
-	r.sweep()
-	return account, nil
-}
-
-func (r *Resolver) newAccount(region string, to endpoints, keys accessKey, limiter *rate.Limiter) (*Account, error) {
-	config := &credential.Config{Type: new("access_key"), AccessKeyId: new(keys.id), AccessKeySecret: new(keys.secret)}
-	if keys.token != "" {
-		config.Type, config.SecurityToken = new("sts"), new(keys.token)
-	}
-	credentials, err := credential.NewCredential(config)
-	if err != nil {
-		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "the credentials have no usable form")
-	}
-	c, err := maxcompute.New(maxcompute.Config{
-		Region: region, Endpoint: to.maxCompute, ODPSEndpoint: to.odps, Credential: credentials, HTTPClient: r.HTTP, Limiter: limiter,
-		Timeout: r.CallTimeout, PollInterval: r.PollInterval,
+	maps.DeleteFunc(r.accounts, func(key string, account *Account) bool {
+		limiters[account.limiterKey] = limiters[account.limiterKey] || accounts[key]
+		return !accounts[key]
 	})
-	if err != nil {
-		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
-	}
-	return &Account{MaxCompute: c, Endpoint: to.maxCompute, limiter: limiter}, nil
-}
-
-func limitOf(limits *v1alpha1.AlibabaCloudRateLimits) (rate.Limit, int) {
-	if limits == nil || limits.MaxCompute == nil {
-		return defaultQPS, defaultBurst
-	}
-	qps := int(limits.MaxCompute.QPS)
-	return rate.Limit(qps), cmp.Or(int(limits.MaxCompute.Burst), 2*qps)
+	maps.DeleteFunc(r.limiters, func(key string, _ *limiter) bool { return !limiters[key] })
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
@@ -48,7 +49,7 @@ type harness struct {
 	kube     client.WithWatch
 	cloud    *fakecloud.Server
 	url      string
-	clock    *clocktesting.FakePassiveClock
+	clock    *clocktesting.FakeClock
 	resolver *connect.Resolver
 
 	mu sync.Mutex
@@ -59,7 +60,7 @@ type harness struct {
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{t: t, clock: clocktesting.NewFakePassiveClock(time.Date(2026, 11, 21, 16, 0, 0, 0, time.UTC)), failure: map[string]error{}}
+	h := &harness{t: t, clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 16, 0, 0, 0, time.UTC)), failure: map[string]error{}}
 	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: "analytics"}}})
 	server := httptest.NewUnstartedServer(h.cloud)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -72,7 +73,7 @@ func newHarness(t *testing.T) *harness {
 	}
 	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).Build(), interceptor.Funcs{Get: h.get})
 	h.resolver = &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, HTTP: maxcompute.NewHTTPClient(), Clock: h.clock, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
+		Connections: h.kube, Secrets: h.kube, HTTP: openapi.NewHTTPClient(), Clock: h.clock, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
 	}
 	return h
 }
@@ -104,7 +105,7 @@ func (h *harness) connect(name, secret string) *v1alpha1.Connection {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name), Generation: 1, Finalizers: []string{v1alpha1.Finalizer}},
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region: "cn-hangzhou", Endpoints: &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api"},
-			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: v1alpha1.SecretReference{Name: secret}},
+			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: secret}},
 		}},
 	}
 	h.must(h.kube.Create(h.t.Context(), connection))
@@ -141,7 +142,7 @@ func (h *harness) resolve(name string) *connect.Account {
 }
 
 func (h *harness) account(name string) (*connect.Account, error) {
-	return h.resolver.Account(h.t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: name})
+	return h.resolver.Account(h.t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: name}, "analytics")
 }
 
 func (h *harness) wait(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
@@ -246,7 +247,7 @@ func TestAConnectionOfAnotherNamespaceIsNotFound(t *testing.T) {
 	h := newHarness(t)
 	h.store("keys", h.keys("FAKEA"))
 	h.connect("prod", "keys")
-	_, err := h.resolver.Account(t.Context(), newUser("others"), v1alpha1.ConnectionReference{Name: "prod"})
+	_, err := h.resolver.Account(t.Context(), newUser("others"), v1alpha1.ConnectionReference{Name: "prod"}, "analytics")
 	if conditions.FromError(err).Reason != v1alpha1.ReasonConnectionNotReady {
 		t.Errorf("got %v", err)
 	}
@@ -324,7 +325,7 @@ func TestNothingButTheSecretGivesKeys(t *testing.T) {
 	h.store("keys", h.keys("FAKEA"))
 	account := h.resolve("prod")
 	h.must(account.MaxCompute.CheckIdentity(t.Context()))
-	h.must(account.MaxCompute.CreateRole(t.Context(), "analytics", "reader", emptyACL))
+	h.must(account.MaxCompute.CreateRole(t.Context(), "analytics", "reader", maxcompute.TypeResource, emptyACL))
 	h.must(account.MaxCompute.Grant(t.Context(), "analytics", "reader", selectOnOrders))
 	for _, entry := range h.cloud.Journal() {
 		if entry.AccessKeyID != "FAKEA" {

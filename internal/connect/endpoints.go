@@ -3,6 +3,8 @@ package connect
 import (
 	"cmp"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -21,6 +23,32 @@ type EndpointPolicy struct {
 	AllowInsecure bool
 }
 
+// vendorHosts are the hosts below a vendor's domain that the vendor itself answers on: <service>.<domain> and <service>.<region>.<domain>.
+// Deeper ones, and those whose second label is no region, can be a customer's: a bucket of the object storage
+// (bucket.oss-cn-hangzhou.aliyuncs.com, bucket.obs.cn-north-4.myhuaweicloud.com), a function (id.cn-hangzhou.fc.aliyuncs.com), an API
+// gateway or a database. Whoever rents one could have signed requests sent to himself. An administrator who needs such a host
+// names a deeper suffix.
+var vendorHosts = map[string]*regexp.Regexp{
+	"aliyuncs.com":      regexp.MustCompile(`^[a-z0-9-]+(\.(cn|ap|us|eu|me|na|sa|rus)(-[a-z0-9]+)+)?$`),
+	"myhuaweicloud.com": regexp.MustCompile(`^[a-z0-9-]+(\.(cn|ap|af|ae|eu|la|me|my|na|ru|sa|tr)(-[a-z0-9]+)+)?$`),
+}
+
+// checkAll returns an error if one of the endpoints that are used is not allowed.
+func (p EndpointPolicy) checkAll(to endpoints, session bool) error {
+	if session && to.sts == "" {
+		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "endpoints.sts is required without a region, for workloadIdentity and assumeRole")
+	}
+	for _, endpoint := range []string{to.maxCompute, to.odps, to.sts} {
+		if endpoint == "" {
+			continue
+		}
+		if err := p.check(endpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // check returns an error if the endpoint is not allowed.
 func (p EndpointPolicy) check(endpoint string) error {
 	u, err := url.Parse(endpoint)
@@ -35,18 +63,32 @@ func (p EndpointPolicy) check(endpoint string) error {
 		return conditions.Stall(v1alpha1.ReasonEndpointNotAllowed, "endpoint %s does not use https", endpoint)
 	}
 	host := strings.ToLower(u.Hostname())
-	for _, suffix := range p.AllowedSuffixes {
-		suffix = strings.ToLower(strings.TrimPrefix(suffix, "."))
-		if suffix != "" && (host == suffix || strings.HasSuffix(host, "."+suffix)) {
-			return nil
+	if slices.ContainsFunc(p.AllowedSuffixes, func(suffix string) bool { return isBelow(host, strings.ToLower(strings.TrimPrefix(suffix, "."))) }) {
+		return nil
+	}
+	for domain := range vendorHosts {
+		if strings.HasSuffix(host, "."+domain) {
+			return conditions.Stall(v1alpha1.ReasonEndpointNotAllowed,
+				"endpoint %s may be a customer's: below %s, only <service>.%s and <service>.<region>.%s are allowed, unless the manager's --allowed-endpoint-suffixes names a deeper domain",
+				endpoint, domain, domain, domain)
 		}
 	}
 	return conditions.Stall(v1alpha1.ReasonEndpointNotAllowed, "endpoint %s is not below a domain that the manager's --allowed-endpoint-suffixes names", endpoint)
 }
 
-// endpoints are where the services of an Alibaba Cloud connection are.
+// isBelow tells whether a host is an allowed domain, or below it and the vendor's own.
+func isBelow(host, domain string) bool {
+	if domain == "" || host == domain {
+		return domain != ""
+	}
+	name, below := strings.CutSuffix(host, "."+domain)
+	own := vendorHosts[domain]
+	return below && (own == nil || own.MatchString(name))
+}
+
+// endpoints are where the services of an Alibaba Cloud connection are. sts is empty if it is neither given nor derived.
 type endpoints struct {
-	maxCompute, odps string
+	maxCompute, odps, sts string
 }
 
 // endpointsOf derives what is not given from the region. The vendor's generated clients send most regions to a central host;
@@ -56,8 +98,13 @@ func endpointsOf(spec *v1alpha1.AlibabaCloudConnection) endpoints {
 	if spec.Endpoints != nil {
 		given = *spec.Endpoints
 	}
-	return endpoints{
+	to := endpoints{
 		maxCompute: cmp.Or(given.MaxCompute, "https://maxcompute."+spec.Region+".aliyuncs.com"),
 		odps:       cmp.Or(given.ODPS, "https://service."+spec.Region+".maxcompute.aliyun.com/api"),
+		sts:        given.STS,
 	}
+	if session := spec.Credentials.WorkloadIdentity != nil || spec.AssumeRole != nil; session && to.sts == "" && spec.Region != "" {
+		to.sts = "https://sts." + spec.Region + ".aliyuncs.com"
+	}
+	return to
 }

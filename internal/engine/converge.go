@@ -2,8 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
@@ -11,65 +12,18 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// maxRounds bounds how often one pass plans and applies: a second time for what the first could not say in one call.
-const maxRounds = 2
+// maxRounds bounds how often one pass plans and applies: once more for what could not be said in one call, and once for an adoption.
+const maxRounds = 3
 
 // fewRefusals is how many steps may be refused before one is accepted. What refuses them all is not the single step's fault.
 const fewRefusals = 5
 
-// converge closes the difference between what is wanted and what is there, and looks again. It returns the steps that were
-// carried out, whatever else happened.
-func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done []plan.Step, message string, err error) {
-	want, err := r.Kind.Desired(ctx, obj)
-	if err != nil {
-		return nil, "", err
-	}
-	var failed []failure
-	for round := 0; ; round++ {
-		have, err := r.Kind.Observe(ctx, obj)
-		if err != nil {
-			return done, "", err
-		}
-		message := r.Kind.Report(obj, have)
-		p := r.Kind.Plan(obj, want, have)
-		if stop, err := verdict(p, done, failed, round); stop {
-			return done, message, err
-		}
-		r.Kind.Intend(obj, p)
-		if err := r.storeIntent(ctx, obj, stored); err != nil {
-			return done, "", err
-		}
-		var applied []plan.Step
-		applied, failed, err = r.apply(ctx, obj, p.Steps)
-		done = append(done, applied...)
-		if err != nil {
-			return done, "", err
-		}
-	}
-}
-
-// verdict decides whether a pass ends with the plan that is left: nothing to do, must not be done, was done and is not visible,
-// or was refused.
-func verdict(p plan.Plan, done []plan.Step, failed []failure, round int) (stop bool, err error) {
-	switch {
-	case p.Hold != nil:
-		return true, conditions.Stall(p.Hold.Reason, "%s", p.Hold.Message)
-	case p.Empty():
-		return true, nil
-	}
-	for _, step := range p.Steps {
-		if contains(done, step) {
-			// Repeating a write that was just accepted would be fighting a slow mirror.
-			return true, conditions.NotVisible(step.String())
-		}
-	}
-	if refused := refusedSteps(p, failed); len(refused) == len(p.Steps) {
-		return true, conditions.PartiallyApplied(refused)
-	}
-	if round == maxRounds {
-		return true, conditions.NotVisible(p.Steps[0].String())
-	}
-	return false, nil
+// progress is what a pass has done so far.
+type progress struct {
+	round int
+	// done are the steps that were carried out, failed those that the service refused in the last round.
+	done   []plan.Step
+	failed []failure
 }
 
 // failure is a step that the service refused.
@@ -78,19 +32,88 @@ type failure struct {
 	err  error
 }
 
-func contains(steps []plan.Step, step plan.Step) bool {
-	for _, s := range steps {
-		if s.String() == step.String() {
-			return true
+// converge closes the difference between what is wanted and what is there, and looks again. It returns the steps that were
+// carried out, whatever else happened, and a line about what was seen.
+func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done []plan.Step, message string, err error) {
+	want, err := r.Kind.Desired(ctx, obj)
+	if err != nil {
+		return nil, "", err
+	}
+	var so progress
+	for ; ; so.round++ {
+		have, err := r.Kind.Observe(ctx, obj)
+		if err != nil {
+			return so.done, "", err
+		}
+		message := r.Kind.Report(obj, want, have)
+		p := r.Kind.Plan(obj, want, have)
+		conditions.SetPending(obj, nil)
+		if stop, err := r.verdict(obj, p, so); stop {
+			conditions.SetDrift(obj, p.Steps)
+			return so.done, message, err
+		}
+		r.Kind.Intend(obj, p)
+		if err := r.storeIntent(ctx, obj, stored); err != nil {
+			return so.done, "", err
+		}
+		if err := r.apply(ctx, obj, p.Steps, &so); err != nil {
+			return so.done, "", err
 		}
 	}
-	return false
 }
 
-func refusedSteps(p plan.Plan, failed []failure) []error {
+// verdict decides whether a pass ends with the plan that is left: nothing to do, must not be done, was done and is not visible,
+// or was refused.
+func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, err error) {
+	deleting := !obj.GetDeletionTimestamp().IsZero()
+	switch {
+	case obj.IsObserved():
+		return true, nil
+	case p.Hold != nil:
+		return true, conditions.Stall(p.Hold.Reason, "%s", p.Hold.Message)
+	case p.Empty():
+		conditions.Settled(obj)
+		return true, partially(p, nil)
+	}
+	for _, step := range p.Steps {
+		if so.round == maxRounds || contains(so.done, step) {
+			// Repeating a write that was just accepted would be fighting a slow mirror.
+			return true, conditions.Unsettled(obj, p, step)
+		}
+	}
+	if refused := so.refused(p); len(refused) == len(p.Steps) {
+		return true, partially(p, refused)
+	}
+	if deleting {
+		return false, nil
+	}
+	err = conditions.GivenUp(obj, p)
+	if err == nil {
+		err = conditions.Unapproved(obj, p, r.MaxRevocations)
+	}
+	return err != nil, err
+}
+
+// partially is the outcome of a pass that is left with refused steps and problems; nil if there are none.
+func partially(p plan.Plan, refused []error) error {
+	for _, problem := range p.Problems {
+		refused = append(refused, errors.New(problem))
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	return conditions.PartiallyApplied(refused)
+}
+
+func contains(steps []plan.Step, step plan.Step) bool {
+	return slices.ContainsFunc(steps, func(s plan.Step) bool { return s.String() == step.String() })
+}
+
+// refused returns why the steps of a plan were refused in the last round, those that were.
+func (so progress) refused(p plan.Plan) []error {
 	var refused []error
 	for _, step := range p.Steps {
-		for _, f := range failed {
+		for _, f := range so.failed {
 			if f.step.String() == step.String() {
 				refused = append(refused, f.err)
 			}
@@ -101,30 +124,39 @@ func refusedSteps(p plan.Plan, failed []failure) []error {
 
 // apply carries steps out in order. A refusal that concerns one permission only does not keep the others from being tried;
 // anything else ends the pass.
-func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step) (done []plan.Step, failed []failure, err error) {
+func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, so *progress) error {
 	logger := log.FromContext(ctx)
-	defer func() {
-		if len(done) > 0 {
-			obj.SetLastAppliedTime(metav1.NewTime(r.Clock.Now()))
-		}
-	}()
-	for _, step := range steps {
+	so.failed = nil
+	for i, step := range steps {
 		err := r.Kind.Apply(ctx, obj, step)
 		switch {
 		case err == nil:
-			done = append(done, step)
+			so.done = append(so.done, step)
+			if step.Verb != plan.Adopt {
+				conditions.SetApplied(obj, r.Clock.Now())
+			}
 			logger.V(1).Info("Applied step", "step", step.String())
 		case cloud.CodeOf(err) == cloud.AlreadyExists:
 			// The next look tells whose it is.
-			return done, append(failed, failure{step, err}), nil
-		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err) && (len(done) > 0 || len(failed) < fewRefusals):
-			failed = append(failed, failure{step, err})
+			so.failed = append(so.failed, failure{step, err})
+			return nil
+		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err) && (len(so.done) > 0 || len(so.failed) < fewRefusals):
+			so.failed = append(so.failed, failure{step, err})
 			logger.Info("Step was refused", "step", step.String(), "cause", err.Error(), "requestID", cloud.RequestID(err))
 		default:
-			return done, failed, err
+			conditions.SetDrift(obj, slices.Concat(stepsOf(so.failed), steps[i:]))
+			return err
 		}
 	}
-	return done, failed, nil
+	return nil
+}
+
+func stepsOf(failures []failure) []plan.Step {
+	var steps []plan.Step
+	for _, f := range failures {
+		steps = append(steps, f.step)
+	}
+	return steps
 }
 
 // concernsAll tells whether a refusal would meet every other step as well.

@@ -8,14 +8,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
@@ -26,15 +27,13 @@ const conflictRetry = 500 * time.Millisecond
 // Object is a custom resource that the engine can drive.
 type Object interface {
 	client.Object
-	conditions.Object
+	conditions.Target
 	// IsSuspended tells whether no call to the cloud may be made.
 	IsSuspended() bool
 	// GetInterval is the wanted time between two looks, 0 for the default.
 	GetInterval() time.Duration
 	// IsRetained tells whether deleting the object leaves the cloud as it is.
 	IsRetained() bool
-	// SetLastAppliedTime records when something was last written to the cloud.
-	SetLastAppliedTime(metav1.Time)
 }
 
 // Kind is everything the engine does not know about one custom resource.
@@ -50,7 +49,7 @@ type Kind[O Object, S any] interface {
 	// Apply is the only method that writes to the cloud, and safe to repeat. It keeps the inventory in status true to what it did.
 	Apply(ctx context.Context, obj O, step plan.Step) error
 	// Report puts observed facts into status, but no conditions, and returns a line for the Ready condition.
-	Report(obj O, have S) string
+	Report(obj O, want, have S) string
 }
 
 // Reconciler drives the objects of one kind.
@@ -63,6 +62,8 @@ type Reconciler[O Object, S any] struct {
 	Kind            Kind[O, S]
 	New             func() O
 	DefaultInterval time.Duration
+	// MaxRevocations is how many permissions and members a plan may take away without a person's approval; 0 for any number.
+	MaxRevocations int
 	// Finalizer is on an object from before its first write to the cloud until nothing of it is left there.
 	Finalizer string
 }
@@ -89,6 +90,10 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl
 	switch {
 	case deleting && obj.IsSuspended():
 		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeWarning, "suspended: the cloud was left as it is")
+	case deleting && obj.IsObserved() && conditions.OwnsAnything(obj):
+		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeWarning, "managementPolicy is Observe: the cloud was left as it is, with what this object once granted")
+	case deleting && obj.IsObserved():
+		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "")
 	case deleting && obj.IsRetained():
 		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "retained: the cloud was left as it is")
 	case obj.IsSuspended():
@@ -96,6 +101,10 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl
 	}
 	if err := r.addFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
+	}
+	if conditions.IsCurrent(obj) && !conditions.IsRequested(obj) && !deleting {
+		// Nobody has asked for anything: what people have asked for goes first.
+		ctx = cloud.Background(ctx)
 	}
 	stored := snapshot(obj)
 	done, message, err := r.converge(ctx, obj, &stored)
@@ -112,8 +121,11 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl
 // conclude turns the end of a pass into conditions, stores them if they changed, and says when to look again.
 func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message string, failure error) (ctrl.Result, error) {
 	outcome := conditions.Succeeded(message)
-	if failure != nil {
+	switch {
+	case failure != nil:
 		outcome = conditions.FromError(failure)
+	case obj.IsObserved():
+		outcome = conditions.Observed(message)
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
 		// A deletion is never given up: the object would be stuck without anybody trying.
@@ -128,7 +140,7 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 	switch {
 	case outcome.State != conditions.Reconciling:
 		// A stalled object is looked at again, too: what stalled it may go away without anybody telling.
-		return ctrl.Result{RequeueAfter: conditions.Jitter(obj.GetInterval(), r.DefaultInterval)}, nil
+		return ctrl.Result{RequeueAfter: conditions.Jitter(obj.GetInterval(), r.DefaultInterval), Priority: new(handler.LowPriority)}, nil
 	case outcome.RetryAfter > 0:
 		log.FromContext(ctx).Info("Waiting", "reason", outcome.Reason, "message", outcome.Message, "after", outcome.RetryAfter.String())
 		return ctrl.Result{RequeueAfter: outcome.RetryAfter}, nil

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -41,21 +42,26 @@ type toy struct {
 	applyErr  map[string]error
 	invisible map[string]bool
 	hold      *plan.Hold
+	problems  []string
 	log       []string
+	// background tells of each look whether anybody waited for it.
+	background []bool
 }
 
 func (k *toy) Desired(context.Context, *v1alpha1.ProjectRole) ([]string, error) {
 	return k.wanted, k.desired
 }
 
-func (k *toy) Observe(context.Context, *v1alpha1.ProjectRole) ([]string, error) {
+func (k *toy) Observe(ctx context.Context, _ *v1alpha1.ProjectRole) ([]string, error) {
 	k.log = append(k.log, "observe")
+	k.background = append(k.background, cloud.IsBackground(ctx))
 	var have []string
 	for name := range k.cloud {
 		if !k.invisible[name] {
 			have = append(have, name)
 		}
 	}
+	slices.Sort(have)
 	return have, k.observe
 }
 
@@ -63,10 +69,7 @@ func (k *toy) Plan(role *v1alpha1.ProjectRole, want, have []string) plan.Plan {
 	if !role.DeletionTimestamp.IsZero() {
 		want = nil
 	}
-	p := plan.Plan{Hold: k.hold}
-	if p.Hold != nil {
-		return p
-	}
+	p := plan.Plan{Hold: k.hold, Problems: k.problems, Holds: len(have)}
 	for _, name := range want {
 		if !slices.Contains(have, name) {
 			p.Steps = append(p.Steps, plan.Step{Verb: plan.Grant, Entry: plan.Entry{Kind: "Table", Name: name, Actions: []string{"Select"}}})
@@ -101,7 +104,7 @@ func (k *toy) Apply(_ context.Context, _ *v1alpha1.ProjectRole, step plan.Step) 
 	return nil
 }
 
-func (k *toy) Report(*v1alpha1.ProjectRole, []string) string { return "as wanted" }
+func (k *toy) Report(*v1alpha1.ProjectRole, []string, []string) string { return "as wanted" }
 
 // world is a toy under an engine with an API server in memory.
 type world struct {
@@ -209,7 +212,7 @@ func TestHowAPassEnds(t *testing.T) {
 		},
 		"a write that is not visible is not repeated": {
 			kind: toy{wanted: []string{"a"}, invisible: map[string]bool{"a": true}}, want: "False/Progressing",
-			log: []string{"observe", "Grant Select on Table a", "observe"}, retry: true,
+			log: []string{"observe", "Grant Select on Table a", "observe"},
 		},
 		"a failed look ends the pass": {
 			kind: toy{wanted: []string{"a"}, observe: refusal(cloud.PermissionDenied)}, want: "False/PermissionDenied", log: []string{"observe"}, retry: true,
@@ -217,8 +220,12 @@ func TestHowAPassEnds(t *testing.T) {
 		"a spec that cannot work stalls": {
 			kind: toy{desired: refusal(cloud.InvalidSpec)}, want: "False/InvalidSpec Stalled",
 		},
+		"what cannot be mended is said": {
+			kind: toy{wanted: []string{"a"}, problems: []string{"b is dead"}}, want: "False/PartiallyApplied",
+			log: []string{"observe", "Grant Select on Table a", "observe"}, retry: true,
+		},
 		"a plan that must not be carried out stalls": {
-			kind: toy{hold: &plan.Hold{Reason: "AlreadyExists", Message: "somebody else's"}}, want: "False/AlreadyExists Stalled", log: []string{"observe"},
+			kind: toy{wanted: []string{"a"}, hold: &plan.Hold{Reason: "AlreadyExists", Message: "somebody else's"}}, want: "False/AlreadyExists Stalled", log: []string{"observe"},
 		},
 	}
 	for name, tc := range tests {
@@ -329,5 +336,147 @@ func TestDeletionIsNeverGivenUp(t *testing.T) {
 	kind.hold = nil
 	if _, role, err := w.pass(t); err != nil || role != nil || len(kind.cloud) > 0 {
 		t.Errorf("error %v, object %v, cloud %v", err, role, kind.cloud)
+	}
+}
+
+func names(prefix string, n int) []string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf("%s%03d", prefix, i))
+	}
+	return list
+}
+
+func cloudOf(names ...string) map[string]bool {
+	cloud := map[string]bool{}
+	for _, name := range names {
+		cloud[name] = true
+	}
+	return cloud
+}
+
+func (w *world) annotate(t *testing.T, key, value string) {
+	t.Helper()
+	role := &v1alpha1.ProjectRole{}
+	if err := w.kube.Get(t.Context(), client.ObjectKey{Namespace: "n", Name: "r"}, role); err != nil {
+		t.Fatal(err)
+	}
+	metav1.SetMetaDataAnnotation(&role.ObjectMeta, key, value)
+	if err := w.kube.Update(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMassRevokeWaitsForItsOwnApproval(t *testing.T) {
+	kind := &toy{wanted: []string{"new"}, cloud: cloudOf(names("old", 60)...)}
+	w := newWorld(t, newRole(), kind)
+	w.engine.MaxRevocations = 50
+	_, role, err := w.pass(t)
+	if err != nil || seen(role) != "False/RevokeLimitExceeded Stalled" || len(kind.cloud) != 60 {
+		t.Fatalf("error %v, status %s, %d names in the cloud", err, seen(role), len(kind.cloud))
+	}
+	pending := role.Status.PendingPlan
+	if pending == nil || pending.Revokes != 60 || pending.Grants != 1 || role.Status.DriftCount != 61 {
+		t.Fatalf("pending plan %+v, drift %d", pending, role.Status.DriftCount)
+	}
+	w.annotate(t, v1alpha1.ApprovePlanAnnotation, pending.Hash)
+	kind.cloud["another"] = true
+	if _, role, _ = w.pass(t); seen(role) != "False/RevokeLimitExceeded Stalled" || len(kind.cloud) != 61 {
+		t.Fatalf("the approval of another plan: status %s, %d names in the cloud", seen(role), len(kind.cloud))
+	}
+	delete(kind.cloud, "another")
+	if _, role, err = w.pass(t); err != nil || seen(role) != "True/Succeeded" || role.Status.PendingPlan != nil || role.Status.DriftCount != 0 {
+		t.Fatalf("approved: error %v, status %s, pending plan %v, drift %d", err, seen(role), role.Status.PendingPlan, role.Status.DriftCount)
+	}
+	if diff := cmp.Diff(cloudOf("new"), kind.cloud); diff != "" {
+		t.Errorf("cloud (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnOldApprovalIsNoneForANewPlan(t *testing.T) {
+	kind := &toy{cloud: cloudOf(names("old", 60)...)}
+	w := newWorld(t, newRole(), kind)
+	w.engine.MaxRevocations = 50
+	_, role, _ := w.pass(t)
+	w.annotate(t, v1alpha1.ApprovePlanAnnotation, role.Status.PendingPlan.Hash)
+	w.pass(t)
+	kind.cloud = cloudOf(names("new", 60)...)
+	if _, role, _ = w.pass(t); seen(role) != "False/RevokeLimitExceeded Stalled" || len(kind.cloud) != 60 {
+		t.Errorf("status %s, %d names in the cloud", seen(role), len(kind.cloud))
+	}
+}
+
+func TestDeletionNeedsNoApproval(t *testing.T) {
+	kind := &toy{wanted: names("old", 60)}
+	w := newWorld(t, newRole(), kind)
+	w.engine.MaxRevocations = 50
+	w.pass(t)
+	if err := w.kube.Delete(t.Context(), newRole()); err != nil {
+		t.Fatal(err)
+	}
+	if _, role, err := w.pass(t); err != nil || role != nil || len(kind.cloud) > 0 {
+		t.Errorf("error %v, object %v, %d names in the cloud", err, role, len(kind.cloud))
+	}
+}
+
+func TestWhatDoesNotStickIsGivenUp(t *testing.T) {
+	kind := &toy{wanted: []string{"a"}, invisible: map[string]bool{"a": true}}
+	w := newWorld(t, newRole(), kind)
+	var result ctrl.Result
+	var role *v1alpha1.ProjectRole
+	for range 6 {
+		result, role, _ = w.pass(t)
+	}
+	grants := 0
+	for _, call := range kind.log {
+		if call != "observe" {
+			grants++
+		}
+	}
+	if seen(role) != "False/NonConvergent Stalled" || grants != 3 || result.RequeueAfter < 9*time.Minute {
+		t.Fatalf("status %s after %d writes, next look after %s", seen(role), grants, result.RequeueAfter)
+	}
+	kind.invisible = nil
+	if _, role, err := w.pass(t); err != nil || seen(role) != "True/Succeeded" || role.Status.Unsettled != 0 {
+		t.Errorf("once it is visible: error %v, status %s, unsettled %d", err, seen(role), role.Status.Unsettled)
+	}
+}
+
+func TestWhatOnlyObservesWritesNothing(t *testing.T) {
+	role := newRole()
+	role.Spec.ManagementPolicy = v1alpha1.ManagementObserve
+	kind := &toy{wanted: []string{"a"}, cloud: cloudOf("b")}
+	w := newWorld(t, role, kind)
+	_, role, err := w.pass(t)
+	if err != nil || seen(role) != "True/Observed" || !conditionIs(role, v1alpha1.DriftedCondition) || role.Status.DriftCount != 2 {
+		t.Fatalf("error %v, status %s, drift %v", err, seen(role), role.Status.Drift)
+	}
+	kind.cloud = cloudOf("a")
+	if _, role, err = w.pass(t); err != nil || seen(role) != "True/Observed" || conditionIs(role, v1alpha1.DriftedCondition) {
+		t.Fatalf("error %v, status %s, drift %v", err, seen(role), role.Status.Drift)
+	}
+	if err := w.kube.Delete(t.Context(), newRole()); err != nil {
+		t.Fatal(err)
+	}
+	if _, role, err := w.pass(t); err != nil || role != nil {
+		t.Errorf("error %v, object %v", err, role)
+	}
+	if diff := cmp.Diff([]string{"observe", "observe"}, kind.log); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestLooksThatNobodyAskedForGoLast(t *testing.T) {
+	kind := &toy{wanted: []string{"a"}}
+	w := newWorld(t, newRole(), kind)
+	result, _, _ := w.pass(t)
+	if result.Priority == nil || *result.Priority >= 0 {
+		t.Errorf("the next look has priority %v", result.Priority)
+	}
+	w.pass(t)
+	w.annotate(t, v1alpha1.RequestedAtAnnotation, "now")
+	w.pass(t)
+	if diff := cmp.Diff([]bool{false, false, true, false}, kind.background); diff != "" {
+		t.Errorf("which looks were in the background: the first pass' two, a quiet one, one asked for (-want +got):\n%s", diff)
 	}
 }

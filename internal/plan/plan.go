@@ -3,6 +3,8 @@
 package plan
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,17 +13,23 @@ import (
 // Verb is what a step does.
 type Verb string
 
-// The verbs, in the order in which a plan may hold them.
+// The verbs, in the order in which a plan may hold them. A member who has to go goes before anything is granted, and a new one comes
+// when everything is in place, so that nobody has what neither the old nor the new spec gives them; grants come before revocations, so
+// that nobody lacks what both give.
 const (
+	RemoveMember Verb = "RemoveMember"
 	Create       Verb = "Create"
 	Grant        Verb = "Grant"
+	SetPolicy    Verb = "SetPolicy"
 	Revoke       Verb = "Revoke"
-	RemoveMember Verb = "RemoveMember"
-	Delete       Verb = "Delete"
+	AddMember    Verb = "AddMember"
+	// Adopt writes nothing to the cloud: it records that what was there before is as wanted now.
+	Adopt  Verb = "Adopt"
+	Delete Verb = "Delete"
 )
 
 // Independent tells whether a step can be refused without making the others pointless.
-func (v Verb) Independent() bool { return v == Grant || v == Revoke }
+func (v Verb) Independent() bool { return v != Create && v != Adopt && v != Delete }
 
 // Entry names an object in the cloud and, where that applies, actions on it.
 type Entry struct {
@@ -43,34 +51,122 @@ func (e Entry) String() string {
 	return fmt.Sprintf("%s on %s %s", strings.Join(e.Actions, ", "), e.Kind, name)
 }
 
-// Step is one call to the cloud.
+// Step is one change in the cloud, in general one call.
 type Step struct {
 	Verb Verb
 	Entry
 	// Contents is what a Create puts into the new object right away.
 	Contents []Entry
-	// Members are the principals of a RemoveMember.
+	// Members are the principals of an AddMember or RemoveMember.
 	Members []string
+	// Policy is the document that a SetPolicy leaves behind; empty for none. Allows and Denies count the pairs of resource and action
+	// that it newly gives and that it takes away.
+	Policy         string
+	Allows, Denies int
 	// Repeat says that the outcome of an earlier attempt is unknown, so that "exists already" does not mean "somebody else's".
 	Repeat bool
 }
 
 // String is the step in one line: "Grant Select on Table dwd_orders".
-func (s Step) String() string { return string(s.Verb) + " " + s.Entry.String() }
+func (s Step) String() string {
+	switch s.Verb {
+	case AddMember:
+		return fmt.Sprintf("%s %s to %s", s.Verb, strings.Join(s.Members, ", "), s.Entry)
+	case RemoveMember:
+		return fmt.Sprintf("%s %s from %s", s.Verb, strings.Join(s.Members, ", "), s.Entry)
+	case SetPolicy:
+		return fmt.Sprintf("%s of %s", s.Verb, s.Entry)
+	default:
+		return string(s.Verb) + " " + s.Entry.String()
+	}
+}
+
+// Grants counts what a step adds: pairs of object and action, and members.
+func (s Step) Grants() int {
+	n := 0
+	switch s.Verb {
+	case Grant:
+		n = len(s.Actions)
+	case AddMember:
+		n = len(s.Members)
+	case SetPolicy:
+		n = s.Allows
+	default:
+	}
+	for _, content := range s.Contents {
+		n += len(content.Actions)
+	}
+	return n
+}
+
+// Revokes counts what a step takes away: pairs of object and action, and members.
+func (s Step) Revokes() int {
+	switch s.Verb {
+	case Revoke:
+		return len(s.Actions)
+	case RemoveMember:
+		return len(s.Members)
+	case SetPolicy:
+		return s.Denies
+	default:
+		return 0
+	}
+}
 
 // Hold says why a plan must not be carried out: a reason for the Ready condition and a message for people.
 type Hold struct {
 	Reason, Message string
 }
 
-// Plan is what would be done, in order. A plan with a Hold has no steps.
+// Plan is what would be done, in order.
 type Plan struct {
 	Steps []Step
-	Hold  *Hold
+	// Hold, if set, forbids to carry the steps out.
+	Hold *Hold
+	// Problems are differences that no step can mend, in words.
+	Problems []string
+	// Basis describes the state that the plan was computed from. The same state gives the same text.
+	Basis string
+	// Holds counts what the object holds now, as Revokes does.
+	Holds int
 }
 
 // Empty tells whether nothing would be done.
 func (p Plan) Empty() bool { return len(p.Steps) == 0 && p.Hold == nil }
+
+// Grants counts what the plan adds.
+func (p Plan) Grants() int { return count(p.Steps, Step.Grants) }
+
+// Revokes counts what the plan takes away.
+func (p Plan) Revokes() int { return count(p.Steps, Step.Revokes) }
+
+func count(steps []Step, of func(Step) int) int {
+	n := 0
+	for _, s := range steps {
+		n += of(s)
+	}
+	return n
+}
+
+// smallHalf is the half of what an object holds up to which taking away more than half needs nobody's approval.
+const smallHalf = 10
+
+// Exceeds tells whether the plan takes away so much that a person must approve it: more than limit, or more than half of what the object
+// holds now unless that is little. A limit of 0 switches the rule off.
+func (p Plan) Exceeds(limit int) bool {
+	revokes := p.Revokes()
+	return limit > 0 && (revokes > limit || 2*revokes > p.Holds && p.Holds > 2*smallHalf)
+}
+
+// Hash names the plan and what it was computed from: a changed plan, or the same plan from another state, has another hash.
+func (p Plan) Hash() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", p.Basis)
+	for _, s := range p.Steps {
+		fmt.Fprintf(h, "%s %q %q %q %q %q %q %q\n", s.Verb, s.Kind, s.SchemaName, s.Name, s.Actions, s.Contents, s.Members, s.Policy)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
 
 // String shows the plan, one line per step.
 func (p Plan) String() string {
@@ -84,44 +180,55 @@ func (p Plan) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// done is how Summary names what has been carried out.
-var done = map[Verb]string{
-	Create: "created", Grant: "granted", Revoke: "revoked", RemoveMember: "removed members", Delete: "deleted",
-}
+// Outline says what steps would do, in a few words: "create Role bi_reader, grant 3, revoke 1".
+func Outline(steps []Step) string { return words(steps, wouldDo) }
 
-// Summary counts what steps did, for events: "created Role bi_reader, granted 3, revoked 1". Grants and revocations count as
-// pairs of object and action.
-func Summary(steps []Step) string {
+// Summary says what steps did, for events: "created Role bi_reader, granted 3, revoked 1". Grants and revocations count as pairs of
+// object and action.
+func Summary(steps []Step) string { return words(steps, did) }
+
+var (
+	verbs   = []Verb{Create, Adopt, Grant, SetPolicy, Revoke, AddMember, RemoveMember, Delete}
+	wouldDo = map[Verb]string{
+		Create: "create", Adopt: "adopt", Grant: "grant", SetPolicy: "set the policy of", Revoke: "revoke", AddMember: "add members",
+		RemoveMember: "remove members", Delete: "delete",
+	}
+	did = map[Verb]string{
+		Create: "created", Adopt: "adopted", Grant: "granted", SetPolicy: "set the policy of", Revoke: "revoked", AddMember: "added members",
+		RemoveMember: "removed members", Delete: "deleted",
+	}
+)
+
+func words(steps []Step, names map[Verb]string) string {
 	var parts []string
-	for _, verb := range []Verb{Create, Grant, Revoke, RemoveMember, Delete} {
-		if part := summarise(verb, steps); part != "" {
-			parts = append(parts, part)
+	for _, verb := range verbs {
+		if part := part(verb, steps); part != "" {
+			parts = append(parts, names[verb]+" "+part)
 		}
 	}
 	return strings.Join(parts, ", ")
 }
 
-func summarise(verb Verb, steps []Step) string {
-	count, names := 0, []string{}
+// part is what steps of one verb are about: the names of whole objects, a number for what is in them.
+func part(verb Verb, steps []Step) string {
+	n, names := 0, []string{}
 	for _, s := range steps {
 		switch {
 		case s.Verb == Create && verb == Grant:
-			for _, content := range s.Contents {
-				count += len(content.Actions)
-			}
+			n += s.Grants()
 		case s.Verb != verb:
-		case verb == Create, verb == Delete:
-			names = append(names, s.Entry.String())
+		case verb == Grant, verb == Revoke, verb == AddMember, verb == RemoveMember:
+			n += s.Grants() + s.Revokes()
 		default:
-			count += len(s.Actions) + len(s.Members)
+			names = append(names, s.Entry.String())
 		}
 	}
 	switch {
 	case len(names) > 0:
 		slices.Sort(names)
-		return done[verb] + " " + strings.Join(names, ", ")
-	case count > 0:
-		return fmt.Sprintf("%s %d", done[verb], count)
+		return strings.Join(slices.Compact(names), ", ")
+	case n > 0:
+		return fmt.Sprint(n)
 	}
 	return ""
 }

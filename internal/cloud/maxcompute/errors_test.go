@@ -513,10 +513,12 @@ func TestACancelledCallIsKnownAsSuch(t *testing.T) {
 // never is a limiter without tokens.
 type never struct{}
 
-func (never) Wait(ctx context.Context) error {
+func (never) Wait(ctx context.Context) (time.Time, error) {
 	<-ctx.Done()
-	return ctx.Err()
+	return time.Time{}, ctx.Err()
 }
+
+func (never) Throttled(time.Time, time.Duration) {}
 
 func TestTheRateLimitIsAskedOncePerRequest(t *testing.T) {
 	server := newCloud(t)
@@ -534,10 +536,12 @@ func TestTheRateLimitIsAskedOncePerRequest(t *testing.T) {
 
 type tally struct{ n atomic.Int32 }
 
-func (l *tally) Wait(context.Context) error {
+func (l *tally) Wait(context.Context) (time.Time, error) {
 	l.n.Add(1)
-	return nil
+	return time.Time{}, nil
 }
+
+func (*tally) Throttled(time.Time, time.Duration) {}
 
 func TestTheSameFailureHasTheSameText(t *testing.T) {
 	// Each message is filled with what differs from call to call.
@@ -671,7 +675,7 @@ func FuzzNoSecretGetsIntoAnError(f *testing.F) {
 	f.Fuzz(func(t *testing.T, form uint, status uint16, code, text string) {
 		// The message is what is tested; it must not hold a piece of the secrets by accident, nor cut them into pieces.
 		server := &echo{status: 200 + int(status)%400, code: code, text: text, form: names[form%uint(len(names))]}
-		c := newLocalClient(t, server, func(config *maxcompute.Config) { config.Credential = temporary(t) })
+		c := newLocalClient(t, server, func(config *maxcompute.Config) { config.Credential = temporary })
 		err := operations[forms[server.form].operation](t.Context(), c)
 		if err == nil {
 			return

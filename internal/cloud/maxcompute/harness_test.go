@@ -11,10 +11,9 @@ import (
 	"testing"
 	"time"
 
-	credential "github.com/aliyun/credentials-go/credentials"
-
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -51,7 +50,7 @@ func serve(t testing.TB, handler http.Handler) string {
 func newClient(t testing.TB, url string, changes ...func(*maxcompute.Config)) *maxcompute.Client {
 	t.Helper()
 	config := maxcompute.Config{
-		Region: region, Endpoint: url, ODPSEndpoint: url + "/api", Credential: permanent(t), HTTPClient: maxcompute.NewHTTPClient(), PollInterval: time.Millisecond,
+		Region: region, Endpoint: url, ODPSEndpoint: url + "/api", Credential: permanent, HTTPClient: openapi.NewHTTPClient(), PollInterval: time.Millisecond,
 	}
 	for _, change := range changes {
 		change(&config)
@@ -86,29 +85,11 @@ func (tr transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return recorder.Result(), nil
 }
 
-func permanent(t testing.TB) credential.Credential {
-	t.Helper()
-	return newCredential(t, &credential.Config{
-		Type: new("access_key"), AccessKeyId: new(fakecloud.DefaultAccessKeyID), AccessKeySecret: new(fakecloud.DefaultAccessKeySecret),
-	})
-}
-
-func temporary(t testing.TB) credential.Credential {
-	t.Helper()
-	return newCredential(t, &credential.Config{
-		Type: new("sts"), AccessKeyId: new(fakecloud.DefaultAccessKeyID), AccessKeySecret: new(fakecloud.DefaultAccessKeySecret),
-		SecurityToken: new(token),
-	})
-}
-
-func newCredential(t testing.TB, config *credential.Config) credential.Credential {
-	t.Helper()
-	c, err := credential.NewCredential(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
+// permanent and temporary are the keys of the fake cloud's identity, as they are and with a security token.
+var (
+	permanent = openapi.Keys{AccessKeyID: fakecloud.DefaultAccessKeyID, AccessKeySecret: fakecloud.DefaultAccessKeySecret}
+	temporary = openapi.Keys{AccessKeyID: fakecloud.DefaultAccessKeyID, AccessKeySecret: fakecloud.DefaultAccessKeySecret, SecurityToken: token}
+)
 
 // everyKind is an ACL with an entry of each kind.
 func everyKind() acl.Set {

@@ -157,11 +157,18 @@ func FuzzAPathHoldsExactlyWhatWasAsked(f *testing.F) {
 				return err
 			}},
 			{"POST " + root, []string{project}, func(ctx context.Context, c *maxcompute.Client) error {
-				return c.CreateRole(ctx, project, "r", acl.Set{})
+				return c.CreateRole(ctx, project, "r", maxcompute.TypeResource, acl.Set{})
 			}},
 			{"GET " + member + "/roleAcl", []string{project, role}, func(ctx context.Context, c *maxcompute.Client) error {
 				_, err := c.GetRoleACL(ctx, project, role)
 				return err
+			}},
+			{"GET " + member + "/policy", []string{project, role}, func(ctx context.Context, c *maxcompute.Client) error {
+				_, err := c.GetRolePolicy(ctx, project, role)
+				return err
+			}},
+			{"PUT " + member, []string{project, role}, func(ctx context.Context, c *maxcompute.Client) error {
+				return c.PutRolePolicy(ctx, project, role, acl.Document{})
 			}},
 			{"DELETE " + member, []string{project, role}, func(ctx context.Context, c *maxcompute.Client) error {
 				return c.DeleteRole(ctx, project, role)
@@ -176,6 +183,9 @@ func FuzzAPathHoldsExactlyWhatWasAsked(f *testing.F) {
 		}
 		for _, tc := range calls {
 			wire := &recorder{data: `{"roles":[],"users":[]}`}
+			if strings.HasSuffix(tc.line, "/policy") {
+				wire.data = `""`
+			}
 			err := tc.call(t.Context(), newLocalClient(t, wire))
 			switch {
 			case err != nil && (cloud.CodeOf(err) != cloud.InvalidSpec || len(wire.requests) != 0):

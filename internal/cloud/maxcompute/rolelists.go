@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 )
 
 // roleLists shares the answers of ListRoles among all who ask about the same project: the OpenAPI has no call for a single
@@ -30,7 +32,7 @@ func (c *Client) FindRole(ctx context.Context, project, name string, maxAge time
 	asked := time.Now()
 	p := c.lists.project(project)
 	if err := p.lock(ctx); err != nil {
-		return Role{}, false, transportError(ctx, "list the roles of project "+project, err)
+		return Role{}, false, openapi.TransportError(ctx, "list the roles of project "+project, err)
 	}
 	defer p.unlock()
 	if !p.answers(asked, maxAge) {

@@ -277,7 +277,9 @@ func TestOneWhoGivesUpLeavesTheListForOthers(t *testing.T) {
 }
 
 func TestTheListFollowsWhatTheClientDoes(t *testing.T) {
-	create := func(ctx context.Context, c *maxcompute.Client) error { return c.CreateRole(ctx, "P", "NEW", acl.Set{}) }
+	create := func(ctx context.Context, c *maxcompute.Client) error {
+		return c.CreateRole(ctx, "P", "NEW", maxcompute.TypeResource, acl.Set{})
+	}
 	remove := func(ctx context.Context, c *maxcompute.Client) error { return c.DeleteRole(ctx, "P", "OLD") }
 	tests := map[string]struct {
 		do    func(context.Context, *maxcompute.Client) error
@@ -326,7 +328,7 @@ func TestAWriteDuringAListIsNotForgotten(t *testing.T) {
 		first := find(t.Context(), c, "old", 0)
 		synctest.Wait()
 		written := make(chan error, 2)
-		go func() { written <- c.CreateRole(t.Context(), "p", "new", acl.Set{}) }()
+		go func() { written <- c.CreateRole(t.Context(), "p", "new", maxcompute.TypeResource, acl.Set{}) }()
 		go func() { written <- c.DeleteRole(t.Context(), "p", "old") }()
 		synctest.Wait()
 		close(l.gate)
@@ -378,7 +380,7 @@ func TestManyCallersAtOnce(t *testing.T) {
 			name := fmt.Sprintf("role%d", i)
 			for range 5 {
 				err := errors.Join(
-					ignoreThrottling(c.CreateRole(t.Context(), project, name, acl.Set{})),
+					ignoreThrottling(c.CreateRole(t.Context(), project, name, maxcompute.TypeResource, acl.Set{})),
 					ignoreThrottling(c.Grant(t.Context(), project, name, selectOn("t"))),
 				)
 				_, _, findErr := c.FindRole(t.Context(), project, name, time.Duration(i)*time.Second)

@@ -105,10 +105,18 @@ func Expressible(set acl.Set) (body, rest acl.Set) {
 	return acl.NewSet(inBody...), acl.NewSet(other...)
 }
 
-// CreateRole creates a role of type resource that holds an ACL, which must be Expressible. It is not idempotent: of a name that is taken, the service
-// speaks as of an error. Vendor documentation: MaxCompute CreateRole.
-func (c *Client) CreateRole(ctx context.Context, project, role string, set acl.Set) error {
-	body := map[string]any{"name": role, "type": TypeResource}
+// CreateRole creates a role of a type, TypeResource or TypeAdmin in any case. One of type resource gets an ACL, which must be
+// Expressible; one of type admin has none. It is not idempotent: of a name that is taken, the service speaks as of an error. Vendor
+// documentation: MaxCompute CreateRole.
+func (c *Client) CreateRole(ctx context.Context, project, role, roleType string, set acl.Set) error {
+	created := Role{Name: role, Type: strings.ToLower(roleType)}
+	switch {
+	case created.Type != TypeResource && created.Type != TypeAdmin:
+		return invalid("%q cannot be the type of a role", roleType)
+	case created.Type == TypeAdmin && !set.Empty():
+		return invalid("role %s of type admin cannot have an ACL", role)
+	}
+	body := map[string]any{"name": created.Name, "type": created.Type}
 	if !set.Empty() {
 		lists := map[string][]aclEntry{}
 		for _, grant := range set.Grants() {
@@ -128,7 +136,7 @@ func (c *Client) CreateRole(ctx context.Context, project, role string, set acl.S
 		}
 		return err
 	}
-	c.lists.created(ctx, project, Role{Name: role, Type: TypeResource})
+	c.lists.created(ctx, project, created)
 	return nil
 }
 
@@ -144,44 +152,6 @@ func (c *Client) DeleteRole(ctx context.Context, project, role string) error {
 	}
 	c.lists.deleted(ctx, project, role)
 	return nil
-}
-
-// ListUsersByRole returns the members of a role, such as ALIYUN$name and RAM$owner:user. One member whose RAM user was deleted
-// makes the whole call fail. Vendor documentation: MaxCompute ListUsersByRole.
-func (c *Client) ListUsersByRole(ctx context.Context, project, role string) ([]string, error) {
-	var data struct {
-		Users *[]struct {
-			Name string `json:"name"`
-		} `json:"users"`
-	}
-	op := fmt.Sprintf("list the members of role %s in project %s", role, project)
-	err := c.do(ctx, call{action: "ListUsersByRole", op: op, method: http.MethodGet, segments: []string{"projects", project, "roles", role, "users"}, result: &data})
-	if err != nil {
-		return nil, err
-	}
-	if data.Users == nil {
-		return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds no list of users"}
-	}
-	names := make([]string, 0, len(*data.Users))
-	for _, user := range *data.Users {
-		names = append(names, user.Name)
-	}
-	return names, nil
-}
-
-// UpdateUsersToRole makes principals members of a role, or takes membership away. Vendor documentation: MaxCompute UpdateUsersToRole.
-func (c *Client) UpdateUsersToRole(ctx context.Context, project, role string, add, remove []string) error {
-	body := map[string]any{}
-	if len(add) > 0 {
-		body["add"] = add
-	}
-	if len(remove) > 0 {
-		body["remove"] = remove
-	}
-	return c.do(ctx, call{
-		action: "UpdateUsersToRole", op: fmt.Sprintf("update the members of role %s in project %s", role, project), method: http.MethodPut,
-		segments: []string{"projects", project, "roles", role, "users"}, body: body,
-	})
 }
 
 // CheckIdentity makes the cheapest read that needs no project: one page of one user of the tenant. It tells whether the endpoint

@@ -5,7 +5,6 @@ import (
 	"crypto/sha1" //nolint:gosec // the service's signature is defined with SHA-1
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"hash"
 	"net/http"
@@ -13,32 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alibabacloud-go/tea/dara"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 )
 
-// keys are one snapshot of credentials: a whole signature is made from one.
-type keys struct {
-	accessKeyID, accessKeySecret, securityToken string
-}
-
-func (c *Client) keys() (keys, error) {
-	model, err := c.config.Credential.GetCredential()
-	if err != nil {
-		return keys{}, err
-	}
-	k := keys{dara.StringValue(model.AccessKeyId), dara.StringValue(model.AccessKeySecret), dara.StringValue(model.SecurityToken)}
-	if k.accessKeyID == "" || k.accessKeySecret == "" {
-		return keys{}, errors.New("no access key")
-	}
-	return k, nil
-}
-
 // sign adds the headers of an ODPS request's signature. resource is the path without the endpoint's own, not escaped.
-func (c *Client) sign(request *http.Request, resource string, now time.Time) error {
-	k, err := c.keys()
-	if err != nil {
-		return err
-	}
+func (c *Client) sign(request *http.Request, k openapi.Keys, resource string, now time.Time) {
 	now = now.UTC()
 	request.Header.Set("Date", now.Format(http.TimeFormat))
 	request.Header.Set("User-Agent", "maxcompute-operator")
@@ -48,11 +26,10 @@ func (c *Client) sign(request *http.Request, resource string, now time.Time) err
 	} else {
 		request.Header.Set("Authorization", signV4(k, canonical, c.config.Region, now))
 	}
-	if k.securityToken != "" {
+	if k.SecurityToken != "" {
 		// Sent, but no part of what is signed.
-		request.Header.Set("Authorization-Sts-Token", k.securityToken)
+		request.Header.Set("Authorization-Sts-Token", k.SecurityToken)
 	}
-	return nil
 }
 
 // canonicalString is what the service signs: method, two headers, the date, the x-odps- headers, and the resource.
@@ -69,19 +46,19 @@ func canonicalString(request *http.Request, resource string) string {
 }
 
 // signV2 signs with the key itself.
-func signV2(k keys, canonical string) string {
-	return fmt.Sprintf("ODPS %s:%s", k.accessKeyID, base64.StdEncoding.EncodeToString(mac(sha1.New, []byte(k.accessKeySecret), canonical)))
+func signV2(k openapi.Keys, canonical string) string {
+	return fmt.Sprintf("ODPS %s:%s", k.AccessKeyID, base64.StdEncoding.EncodeToString(mac(sha1.New, []byte(k.AccessKeySecret), canonical)))
 }
 
 // signV4 signs with a key derived for one day and region. The chain is SHA-256, the signature itself SHA-1.
-func signV4(k keys, canonical, region string, now time.Time) string {
+func signV4(k openapi.Keys, canonical, region string, now time.Time) string {
 	date := now.Format("20060102")
-	key := []byte("aliyun_v4" + k.accessKeySecret)
+	key := []byte("aliyun_v4" + k.AccessKeySecret)
 	for _, part := range []string{date, region, "odps", "aliyun_v4_request"} {
 		key = mac(sha256.New, key, part)
 	}
 	signature := base64.StdEncoding.EncodeToString(mac(sha1.New, key, canonical))
-	return fmt.Sprintf("ODPS %s/%s/%s/odps/aliyun_v4_request:%s", k.accessKeyID, date, region, signature)
+	return fmt.Sprintf("ODPS %s/%s/%s/odps/aliyun_v4_request:%s", k.AccessKeyID, date, region, signature)
 }
 
 func mac(h func() hash.Hash, key []byte, text string) []byte {

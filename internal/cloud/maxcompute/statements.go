@@ -14,6 +14,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 )
 
 // pollFor bounds how long an asynchronous statement is watched; after that its outcome is unknown and the next look tells.
@@ -131,19 +132,26 @@ func (c *Client) run(ctx context.Context, s statement) error {
 		return err
 	}
 	path := "/projects/" + s.project + "/authorization"
-	a, err := c.rest(ctx, s.op, http.MethodPost, path, body)
-	if err != nil {
+	var instance string
+	err = c.rest(ctx, s.op, http.MethodPost, path, body, func(a *openapi.Answer) error {
+		var result authorizationAnswer
+		switch {
+		case xml.Unmarshal(a.Body, &result) != nil:
+			return unreadable(s.op, a)
+		// The protocol: HTTP 200 carries the result, any other success an instance to watch.
+		case a.Status == http.StatusOK:
+			return judge(s.op, result.Result, a)
+		}
+		instance = strings.TrimSpace(result.Result)
+		if !instanceID.MatchString(instance) {
+			return &cloud.Error{Code: cloud.UnexpectedResponse, Op: s.op, Message: "the answer names no instance to watch"}
+		}
+		return nil
+	})
+	if err != nil || instance == "" {
 		return err
 	}
-	var result authorizationAnswer
-	if xml.Unmarshal(a.body, &result) != nil {
-		return unreadable(s.op, a)
-	}
-	// The protocol: HTTP 200 carries the result, any other success an instance to watch.
-	if a.status == http.StatusOK {
-		return judge(s.op, result.Result, a)
-	}
-	return c.watch(ctx, s.op, path, strings.TrimSpace(result.Result))
+	return c.watch(ctx, s.op, path+"/"+instance)
 }
 
 func (s statement) body() ([]byte, error) {
@@ -161,14 +169,14 @@ func (s statement) body() ([]byte, error) {
 }
 
 // judge reads the final text of a statement: an error can hide in it.
-func judge(op, result string, a *answer) error {
+func judge(op, result string, a *openapi.Answer) error {
 	result = strings.TrimSpace(result)
 	upper := strings.ToUpper(result)
 	if !strings.HasPrefix(upper, "ODPS-") && !strings.HasPrefix(upper, "FAILED") && !strings.HasPrefix(upper, "ERROR") {
 		return nil
 	}
 	code, message := splitCode(result)
-	return classify(failure{op: op, insideSuccess: true, code: code, message: message, status: a.status, answer: a, requestID: a.header.Get("x-odps-request-id")})
+	return classify(a, failure{Op: op, InsideSuccess: true, Code: code, Message: message, RequestID: a.Header.Get(requestIDHeader)})
 }
 
 // splitCode takes "FAILED: ODPS-0420411: Invalid argument - …" apart.
@@ -187,36 +195,50 @@ var (
 )
 
 // watch polls an asynchronous statement until it ends, the time for it is over, or ctx is done.
-func (c *Client) watch(ctx context.Context, op, path, instance string) error {
-	if !instanceID.MatchString(instance) {
-		return &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer names no instance to watch"}
-	}
+func (c *Client) watch(ctx context.Context, op, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, pollFor)
 	defer cancel()
 	ticker := time.NewTicker(c.config.PollInterval)
 	defer ticker.Stop()
 	for {
-		a, err := c.rest(ctx, op, http.MethodGet, path+"/"+instance, nil)
-		if err != nil {
-			return accepted(err)
-		}
-		var state authorizationState
-		if xml.Unmarshal(a.body, &state) != nil {
-			return unreadable(op, a)
-		}
-		switch strings.ToUpper(state.Status) {
-		case "TERMINATED":
-			return judge(op, state.Result, a)
-		case "FAILED":
-			code, message := splitCode(state.Result)
-			return classify(failure{op: op, code: firstOf(code, "FAILED"), message: message, status: http.StatusBadRequest, answer: a, requestID: a.header.Get("x-odps-request-id")})
+		if ended, err := c.poll(ctx, op, path); ended || err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return transportError(ctx, op, ctx.Err())
+			return openapi.TransportError(ctx, op, ctx.Err())
 		case <-ticker.C:
 		}
 	}
+}
+
+// poll looks once at an asynchronous statement and returns how it ended, if it has.
+func (c *Client) poll(ctx context.Context, op, path string) (ended bool, err error) {
+	var outcome error
+	err = c.rest(ctx, op, http.MethodGet, path, nil, func(a *openapi.Answer) error {
+		ended, outcome = progress(op, a)
+		return outcome
+	})
+	if outcome == nil {
+		err = accepted(err)
+	}
+	return ended, err
+}
+
+// progress reads the state of an asynchronous statement.
+func progress(op string, a *openapi.Answer) (ended bool, err error) {
+	var state authorizationState
+	if xml.Unmarshal(a.Body, &state) != nil {
+		return true, unreadable(op, a)
+	}
+	switch strings.ToUpper(state.Status) {
+	case "TERMINATED":
+		return true, judge(op, state.Result, a)
+	case "FAILED":
+		code, message := splitCode(state.Result)
+		return true, classify(a, failure{Op: op, Code: firstOf(code, "FAILED"), Message: message, Status: http.StatusBadRequest, RequestID: a.Header.Get(requestIDHeader)})
+	}
+	return false, nil
 }
 
 // accepted marks the failure of a poll: it says nothing about the statement, which the service took on.
@@ -227,49 +249,49 @@ func accepted(err error) error {
 	return err
 }
 
-// rest makes one signed request to the ODPS REST service and returns its answer if that is a success.
-func (c *Client) rest(ctx context.Context, op, method, path string, body []byte) (*answer, error) {
-	if err := c.wait(ctx, op); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
-	defer cancel()
-	target := *c.odps
-	target.Path += path
-	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/xml")
-	}
-	if err := c.sign(request, path, time.Now()); err != nil {
-		return nil, &cloud.Error{Code: cloud.AuthenticationFailed, Op: op, Message: "the credentials give no keys to sign with", Err: err}
-	}
-	a, err := c.send(request)
-	if err != nil {
-		return nil, transportError(ctx, op, err)
-	}
-	if a.status >= 300 {
-		return nil, restError(op, a)
-	}
-	return a, nil
+// rest makes one signed request to the ODPS REST service and has its answer read if that is a success.
+func (c *Client) rest(ctx context.Context, op, method, path string, body []byte, read func(*openapi.Answer) error) error {
+	return c.transport.Do(ctx, op, func(ctx context.Context) (*openapi.Answer, error) {
+		target := *c.odps
+		target.Path += path
+		request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		if body != nil {
+			request.Header.Set("Content-Type", "application/xml")
+		}
+		keys, err := openapi.KeysOf(c.config.Credential, op)
+		if err != nil {
+			return nil, err
+		}
+		c.sign(request, keys, path, time.Now())
+		return c.transport.Send(request)
+	}, func(a *openapi.Answer) error {
+		if a.Status >= 300 {
+			return restError(op, a)
+		}
+		return read(a)
+	})
 }
 
+// requestIDHeader names a request in the ODPS service's logs.
+const requestIDHeader = "x-odps-request-id"
+
 // restError reads the error document of the ODPS REST service, which comes as XML or as JSON.
-func restError(op string, a *answer) error {
+func restError(op string, a *openapi.Answer) error {
 	var document struct {
 		XMLName   xml.Name `json:"-"         xml:"Error"`
 		Code      string   `json:"Code"      xml:"Code"`
 		Message   string   `json:"Message"   xml:"Message"`
 		RequestID string   `json:"RequestId" xml:"RequestId"`
 	}
-	if xml.Unmarshal(a.body, &document) != nil && json.Unmarshal(a.body, &document) != nil {
+	if xml.Unmarshal(a.Body, &document) != nil && json.Unmarshal(a.Body, &document) != nil {
 		return unreadable(op, a)
 	}
 	code, message := document.Code, document.Message
 	if code == "" {
 		code, message = splitCode(message)
 	}
-	return classify(failure{op: op, code: code, message: message, status: a.status, answer: a, requestID: firstOf(document.RequestID, a.header.Get("x-odps-request-id"))})
+	return classify(a, failure{Op: op, Code: code, Message: message, RequestID: firstOf(document.RequestID, a.Header.Get(requestIDHeader))})
 }

@@ -73,12 +73,21 @@ func TestRequestsOnTheWire(t *testing.T) {
 		},
 		"CreateRole without an ACL": {
 			data: `"success"`,
-			call: func(ctx context.Context, c *client) error { return c.CreateRole(ctx, "p", "r", acl.Set{}) },
+			call: func(ctx context.Context, c *client) error {
+				return c.CreateRole(ctx, "p", "r", maxcompute.TypeResource, acl.Set{})
+			},
 			want: recorded{Line: "POST /api/v1/projects/p/roles", Action: "CreateRole", Type: jsonType, Body: `{"name":"r","type":"resource"}`},
+		},
+		"CreateRole of type admin, spelt otherwise": {
+			data: `"success"`,
+			call: func(ctx context.Context, c *client) error { return c.CreateRole(ctx, "p", "r", "Admin", acl.Set{}) },
+			want: recorded{Line: "POST /api/v1/projects/p/roles", Action: "CreateRole", Type: jsonType, Body: `{"name":"r","type":"admin"}`},
 		},
 		"CreateRole with every kind": {
 			data: `"success"`,
-			call: func(ctx context.Context, c *client) error { return c.CreateRole(ctx, "p", "r", everyKind()) },
+			call: func(ctx context.Context, c *client) error {
+				return c.CreateRole(ctx, "p", "r", maxcompute.TypeResource, everyKind())
+			},
 			want: recorded{
 				Line: "POST /api/v1/projects/p/roles", Action: "CreateRole", Type: jsonType,
 				Body: `{"acl":{"function":[{"name":"to_cents","actions":["Execute","Read"]}],"instance":[{"name":"*","actions":["Read"]}],` +
@@ -86,6 +95,24 @@ func TestRequestsOnTheWire(t *testing.T) {
 					`"resource":[{"name":"udf-1.0.jar","actions":["Read"]}],"table":[{"name":"orders","actions":["Describe","Select"]}]},` +
 					`"name":"r","type":"resource"}`,
 			},
+		},
+		"GetRolePolicy": {
+			data: `""`,
+			call: func(ctx context.Context, c *client) error { _, err := c.GetRolePolicy(ctx, "p", "r"); return err },
+			want: recorded{Line: "GET /api/v1/projects/p/roles/r/policy", Action: "GetRolePolicy"},
+		},
+		"UpdateRole": {
+			data: `"success"`,
+			call: func(ctx context.Context, c *client) error { return c.PutRolePolicy(ctx, "p", "r", allowSelect) },
+			want: recorded{
+				Line: "PUT /api/v1/projects/p/roles/r", Action: "UpdateRole", Type: jsonType,
+				Body: `{"policy":"{\"Statement\":[{\"Action\":[\"odps:Select\"],\"Effect\":\"Allow\",\"Resource\":\"acs:odps:*:projects/p/tables/*\"}],\"Version\":\"1\"}"}`,
+			},
+		},
+		"UpdateRole that takes the policy away": {
+			data: `"success"`,
+			call: func(ctx context.Context, c *client) error { return c.PutRolePolicy(ctx, "p", "r", acl.Document{}) },
+			want: recorded{Line: "PUT /api/v1/projects/p/roles/r", Action: "UpdateRole", Type: jsonType, Body: `{"policy":""}`},
 		},
 		"DeleteRole": {
 			data: `"success"`,
@@ -112,6 +139,11 @@ func TestRequestsOnTheWire(t *testing.T) {
 				return c.UpdateUsersToRole(ctx, "p", "r", nil, []string{"RAM$corp:bob"})
 			},
 			want: recorded{Line: "PUT /api/v1/projects/p/roles/r/users", Action: "UpdateUsersToRole", Type: jsonType, Body: `{"remove":["RAM$corp:bob"]}`},
+		},
+		"ListUsers, all": {
+			data: `{"users":[],"totalCount":0}`,
+			call: func(ctx context.Context, c *client) error { _, err := c.ListTenantUsers(ctx); return err },
+			want: recorded{Line: "GET /api/v1/users?pageNumber=1&pageSize=100", Action: "ListUsers"},
 		},
 		"ListUsers": {
 			data: `{"users":[]}`,

@@ -1,0 +1,137 @@
+// Package openapi is what the clients of all Alibaba Cloud services share: the way to the network, the signature, and the classes of
+// failure. It makes one attempt per call and leaves retries to its caller.
+package openapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+)
+
+// NewHTTPClient makes the client that all accounts of a process share. It never follows a redirect, for that would carry a
+// signed request to another host.
+func NewHTTPClient() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library documents the type
+	transport.MaxIdleConns = 256
+	transport.MaxIdleConnsPerHost = 64
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Limiter delays the calls of an account to a permitted rate.
+type Limiter interface {
+	// Wait returns when a call may be sent, with the time at which that was decided, or with an error if the call must not be sent.
+	Wait(ctx context.Context) (time.Time, error)
+	// Throttled tells that the service refused a call for its rate: what Wait had returned for it, and how long the service asked to wait,
+	// 0 if it did not say.
+	Throttled(sent time.Time, retryAfter time.Duration)
+}
+
+// Transport is an account's way to the network.
+type Transport struct {
+	// HTTPClient is shared by all clients of the process.
+	HTTPClient *http.Client
+	// Limiter is shared by all clients of one account. It may be nil.
+	Limiter Limiter
+	// Timeout bounds one call, the wait for the limiter left out.
+	Timeout time.Duration
+	// MaxBody bounds what is read of one answer.
+	MaxBody int64
+}
+
+// Answer is an HTTP answer read to its end.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	// secrets are what the request carried and no error may repeat.
+	secrets []string
+}
+
+// Do makes one call: it waits for the limiter, bounds the time, and has the answer read. exchange makes the request and returns what
+// Send does; read turns the answer into data or a classified error.
+func (t Transport) Do(ctx context.Context, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) error {
+	sent, err := t.wait(ctx, op)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	answer, err := exchange(ctx)
+	switch {
+	case cloud.CodeOf(err) != "":
+		return err
+	case err != nil:
+		return TransportError(ctx, op, err)
+	}
+	err = read(answer)
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled && t.Limiter != nil {
+		t.Limiter.Throttled(sent, e.RetryAfter)
+	}
+	return err
+}
+
+// wait takes a token of the account's limiter.
+func (t Transport) wait(ctx context.Context, op string) (time.Time, error) {
+	if t.Limiter == nil {
+		return time.Time{}, nil
+	}
+	sent, err := t.Limiter.Wait(ctx)
+	if err != nil {
+		return sent, &cloud.Error{Code: cloud.RemoteUnavailable, Op: op, Message: "not sent: the account's rate limit leaves no room in time", Throttled: true, Err: err}
+	}
+	return sent, nil
+}
+
+// errTooLarge says that an answer was longer than Transport.MaxBody.
+var errTooLarge = errors.New("the answer is too large")
+
+// Send makes one HTTP request and reads the answer. Its errors are for TransportError.
+func (t Transport) Send(request *http.Request) (*Answer, error) {
+	response, err := t.HTTPClient.Do(request) //nolint:gosec // the caller answers for where requests go
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, t.MaxBody+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(body)) > t.MaxBody {
+		return nil, errTooLarge
+	}
+	answer := &Answer{Status: response.StatusCode, Header: response.Header, Body: body}
+	answer.hide(secretsOf(request)...)
+	return answer, nil
+}
+
+// TransportError describes a request that got no answer, in words that are the same from one attempt to the next: the texts
+// of the net package hold ports and addresses that change.
+func TransportError(ctx context.Context, op string, err error) error {
+	e := &cloud.Error{Code: cloud.RemoteUnavailable, Op: op, Err: err}
+	var dns *net.DNSError
+	var opError *net.OpError
+	switch {
+	case errors.Is(err, errTooLarge):
+		e.Code, e.Message = cloud.UnexpectedResponse, errTooLarge.Error()
+	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		e.Message, e.Err = "no answer in time", errors.Join(ctx.Err(), err)
+	case errors.As(err, &dns):
+		e.Message = "the host name " + dns.Name + " cannot be resolved"
+	case errors.As(err, &opError) && opError.Op == "dial":
+		e.Message = "no connection to the endpoint"
+	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:") || strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+		e.Message = "the endpoint's TLS certificate or protocol was not accepted"
+	default:
+		e.Message = "the connection was lost before an answer arrived"
+	}
+	return e
+}
