@@ -20,7 +20,7 @@ func withPolicy(document string) *v1alpha1.ProjectRole {
 }
 
 func TestThePolicyIsWhatTheSpecSays(t *testing.T) {
-	for _, echo := range []fakecloud.PolicyEcho{fakecloud.PolicyVerbatim, fakecloud.PolicyCanonical} {
+	for _, echo := range []fakecloud.PolicyEcho{fakecloud.PolicyVerbatim, fakecloud.PolicyCanonical, fakecloud.PolicyNull} {
 		t.Run(string(echo), func(t *testing.T) {
 			h := newHarness(t)
 			h.cloud.SetPolicyEcho(echo)
@@ -47,6 +47,22 @@ func TestThePolicyIsWhatTheSpecSays(t *testing.T) {
 			mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 			h.mustHold("reader", world{})
 		})
+	}
+}
+
+// TestNullIsNoPolicyOnlyOfOnesOwnRole: what a role holds that somebody else made must not be overwritten on the strength of a guess.
+func TestNullIsNoPolicyOnlyOfOnesOwnRole(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	h.cloud.SetPolicyEcho(fakecloud.PolicyNull)
+	h.must(h.cloud.CreateRole(project, "reader", "resource"))
+	role := withPolicy(policyOf("odps:Select", "tables/a"))
+	role.Spec.AdoptionPolicy = v1alpha1.AdoptionAdopt
+	h.create(role)
+	_, _ = h.pass(role) //nolint:errcheck // the condition is what counts
+	mustBe(t, h.get(role), metav1.ConditionFalse, v1alpha1.ReasonUnexpectedResponse)
+	if n := len(h.cloud.Writes()); n > 0 {
+		t.Errorf("%d writes", n)
 	}
 }
 

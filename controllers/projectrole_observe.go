@@ -110,7 +110,10 @@ func (k *projectRoleKind) read(ctx context.Context, c *maxcompute.Client, role *
 		have.hasACL = true
 	}
 	if needed(spec.Policy != nil, len(owned.statements) > 0) {
-		if have.policy, err = c.GetRolePolicy(ctx, project, name); err != nil {
+		// Nobody knows how the service says that a role has no policy. Of a role that this object made, null can mean nothing else; of any
+		// other, a policy might be overwritten because of it.
+		have.policy, err = c.GetRolePolicy(ctx, project, name)
+		if err != nil && (!maxcompute.IsNull(err) || !role.Status.Created) {
 			return err
 		}
 		have.hasPolicy = true

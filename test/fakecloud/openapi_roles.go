@@ -183,9 +183,12 @@ func bindGetRoleACL(r request) (operation, *problem) {
 // bindGetRolePolicy: see "Alibaba Cloud documentation: GetRolePolicy". The document is a string.
 func bindGetRolePolicy(r request) (operation, *problem) {
 	return func(t *txn) (answer, *problem) {
-		_, ro, refusal := t.role(r.role)
+		p, ro, refusal := t.role(r.role)
 		if refusal != nil {
 			return answer{}, refusal
+		}
+		if ro.shown == "" && t.s.echo(p) == PolicyNull {
+			return answer{details: true, render: func() []byte { return []byte("null") }}, nil
 		}
 		return answer{details: true, render: func() []byte { return mustJSON(ro.shown) }}, nil
 	}, nil

@@ -27,9 +27,11 @@ const (
 	// PolicyAltered echoes another meaning: resources are in upper case, and members that are not
 	// documented are gone. Only a document without statements stays as it is.
 	PolicyAltered PolicyEcho = "altered"
+	// PolicyNull echoes verbatim, and the lack of a policy as null instead of an empty text.
+	PolicyNull PolicyEcho = "null"
 )
 
-var policyEchoes = []PolicyEcho{"", PolicyVerbatim, PolicyCanonical, PolicySticky, PolicyAltered}
+var policyEchoes = []PolicyEcho{"", PolicyVerbatim, PolicyCanonical, PolicySticky, PolicyAltered, PolicyNull}
 
 func (e PolicyEcho) validate() error {
 	if !slices.Contains(policyEchoes, e) {

@@ -183,6 +183,7 @@ func TestPolicyEcho(t *testing.T) {
 		PolicyVerbatim: doc,
 		"":             doc,
 		PolicySticky:   noRights,
+		PolicyNull:     doc,
 		PolicyCanonical: `{"Comment":"<&>","Statement":[` +
 			`{"Action":["odps:alter","odps:update"],"Effect":"Deny","Resource":["b","c"]},` +
 			`{"Action":"odps:drop","Effect":"Deny","Resource":["*"]},` +
@@ -232,6 +233,15 @@ func echoed(c *client) string {
 		return err.Error()
 	}
 	return b.String()
+}
+
+func TestNoPolicyCanBeNull(t *testing.T) {
+	c := newClient(t, Options{PolicyEcho: PolicyNull})
+	c.createRole("r")
+	if got := c.getPolicy("r"); got.status != 200 || !strings.Contains(got.body, `"data":null`) {
+		t.Errorf("status %d, body %s", got.status, got.body)
+	}
+	c.wantNoViolations()
 }
 
 func TestPolicyEchoCanChange(t *testing.T) {

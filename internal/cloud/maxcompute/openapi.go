@@ -3,6 +3,7 @@ package maxcompute
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -78,10 +79,21 @@ func decode(call call, a *openapi.Answer) error {
 		return nil
 	}
 	if noData || json.Unmarshal(e.Data, call.result) != nil {
-		return &cloud.Error{Code: cloud.UnexpectedResponse, Op: call.op, HTTPStatus: a.Status, RequestID: e.RequestID, Message: "the answer holds no data that could be understood"}
+		unexpected := &cloud.Error{Code: cloud.UnexpectedResponse, Op: call.op, HTTPStatus: a.Status, RequestID: e.RequestID, Message: "the answer holds no data that could be understood"}
+		if string(e.Data) == "null" {
+			unexpected.Err = errNull
+		}
+		return unexpected
 	}
 	return nil
 }
+
+// errNull marks a success whose data is null.
+var errNull = errors.New("the data is null")
+
+// IsNull tells whether a call succeeded and answered null. No documentation says what that means: who is sure that there can be nothing
+// may read it so.
+func IsNull(err error) bool { return errors.Is(err, errNull) }
 
 func firstOf(values ...string) string {
 	for _, v := range values {

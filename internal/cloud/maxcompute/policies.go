@@ -11,7 +11,7 @@ import (
 
 // GetRolePolicy returns the policy document of a role, which the service gives as text. It fails with cloud.NotFound if the service
 // says that the role, or its project, does not exist. An empty text is a role without a policy; an answer without data is no answer,
-// for nothing documents that it means the same. Vendor documentation: MaxCompute GetRolePolicy.
+// for nothing documents that it means the same: see IsNull. Vendor documentation: MaxCompute GetRolePolicy.
 func (c *Client) GetRolePolicy(ctx context.Context, project, role string) (acl.Document, error) {
 	var data string
 	op := fmt.Sprintf("get the policy of role %s in project %s", role, project)
