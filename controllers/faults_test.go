@@ -107,6 +107,9 @@ func TestEveryFaultAtEveryCall(t *testing.T) {
 			t.Parallel()
 			for at := range calls {
 				for _, times := range []int{1, 3} {
+					if times == 3 && at%3 != 0 {
+						continue // every call is among some three all the same
+					}
 					h := newHarness(t)
 					if fault.Kind == fakecloud.FaultTimeout {
 						h.timeout = 150 * time.Millisecond

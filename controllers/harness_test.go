@@ -62,6 +62,7 @@ type harness struct {
 	timeout                 time.Duration
 	// maxRevocations is the operator's --max-revocations; 0 for no limit.
 	maxRevocations int
+	clock          *hastyClock
 	// foreign says that the roles in the cloud were made by somebody else.
 	foreign bool
 	// calls counts the calls to the cloud since the start; crash, if set, may end the operator before or after one.
@@ -165,10 +166,11 @@ func (c *hastyClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 
 // restart replaces the operator by a new one that knows nothing.
 func (h *harness) restart() {
+	h.clock = &hastyClock{}
 	httpClient := openapi.NewHTTPClient()
 	httpClient.Transport = &crashingTransport{harness: h, next: httpClient.Transport}
 	resolver := &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, Tokens: h.kube.SubResource("token"), HTTP: httpClient, Clock: &hastyClock{},
+		Connections: h.kube, Secrets: h.kube, Tokens: h.kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
 	r := controllers.NewProjectRoleReconciler(h.kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations})
@@ -270,6 +272,9 @@ func (h *harness) pass(role *v1alpha1.ProjectRole) (result ctrl.Result, err erro
 // errCrashed is what a test panics with to end the operator: whatever it knew is gone, and a new one goes on.
 var errCrashed = errors.New("the operator errCrashed")
 
+// backoff is how much later a pass is that follows one which did not end well.
+const backoff = 6 * time.Second
+
 // settle makes passes until one asks for nothing but the next look at the usual interval, or for none.
 func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
 	h.t.Helper()
@@ -279,6 +284,7 @@ func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
 		if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > interval/2) {
 			return h.get(role)
 		}
+		h.clock.ahead.Add(int64(backoff))
 	}
 	h.t.Fatalf("did not settle: %s", describe(h.get(role)))
 	return nil

@@ -27,9 +27,10 @@ func policyOf(action string, resources ...string) string {
 
 func raw(document string) *runtime.RawExtension { return &runtime.RawExtension{Raw: []byte(document)} }
 
-// existing puts a role into the cloud that no object has made: two tables, two members, a policy.
-func (h *harness) existing(name string) {
+// existing puts the role "reader" into the cloud, which no object has made: two tables, two members, a policy.
+func (h *harness) existing() {
 	h.t.Helper()
+	const name = "reader"
 	h.foreign = true
 	h.must(h.cloud.CreateRole(project, name, "resource"))
 	h.must(h.cloud.Grant(project, name, fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}}))
@@ -39,8 +40,8 @@ func (h *harness) existing(name string) {
 }
 
 // wanted is an object that wants part of what existing made, and something else in every part.
-func wanted(name string, management v1alpha1.ManagementPolicy, adoption v1alpha1.AdoptionPolicy) *v1alpha1.ProjectRole {
-	role := newRole(name, &v1alpha1.RoleACL{Tables: []v1alpha1.TableGrant{
+func wanted(management v1alpha1.ManagementPolicy, adoption v1alpha1.AdoptionPolicy) *v1alpha1.ProjectRole {
+	role := newRole("reader", &v1alpha1.RoleACL{Tables: []v1alpha1.TableGrant{
 		{SchemaName: "default", Name: "orders", Actions: []string{"Describe", "Select"}}, {SchemaName: "default", Name: "ours", Actions: []string{"Select"}},
 	}})
 	role.Spec.Members = []string{"ram$CORP:Alice", "RAM$corp:ours"}
@@ -84,9 +85,10 @@ var (
 	}
 )
 
-func (h *harness) mustHold(role string, want world) {
+// mustHold asserts what the fake holds of the role "reader".
+func (h *harness) mustHold(want world) {
 	h.t.Helper()
-	if diff := cmp.Diff(want, h.world(role)); diff != "" {
+	if diff := cmp.Diff(want, h.world("reader")); diff != "" {
 		h.t.Errorf("in the cloud (-want +got):\n%s", diff)
 	}
 }
@@ -128,12 +130,12 @@ func TestWhatBecomesOfARoleThatExists(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
-			h.existing("reader")
-			role := wanted("reader", tc.management, tc.adoption)
+			h.existing()
+			role := wanted(tc.management, tc.adoption)
 			h.create(role)
 			got := h.settle(role)
 			mustBe(t, got, tc.ready, tc.reason)
-			h.mustHold("reader", tc.after)
+			h.mustHold(tc.after)
 			if got.Status.Adopted != tc.adopted || got.Status.Created || got.Status.Foreign != tc.foreign || got.Status.DriftCount != tc.drift {
 				t.Errorf("status %+v; want adopted %v, foreign %d, drift %d", got.Status.TargetStatus, tc.adopted, tc.foreign, tc.drift)
 			}
@@ -142,15 +144,15 @@ func TestWhatBecomesOfARoleThatExists(t *testing.T) {
 			if left := h.settle(role); left != nil {
 				t.Errorf("deleted: %s", describe(left))
 			}
-			h.mustHold("reader", tc.deleted)
+			h.mustHold(tc.deleted)
 		})
 	}
 }
 
 func TestTheDifferenceOfAnAdoptionIsTold(t *testing.T) {
 	h := newHarness(t)
-	h.existing("reader")
-	role := wanted("reader", v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionFail)
+	h.existing()
+	role := wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionFail)
 	h.create(role)
 	message := conditions.ReadyCondition(h.settle(role)).Message
 	for _, want := range []string{"adoptionPolicy: Adopt would grant 2, set the policy of Role reader, revoke 2, add members 1, remove members 1", "RemoveMember RAM$corp:theirs", "Grant Describe on Table orders"} {
@@ -171,13 +173,13 @@ func TestTheDifferenceOfAnAdoptionIsTold(t *testing.T) {
 // TestPoliciesCanBeChanged walks one role through the management policies: what the object once granted stays its own.
 func TestPoliciesCanBeChanged(t *testing.T) {
 	h := newHarness(t)
-	h.existing("reader")
-	role := wanted("reader", v1alpha1.ManagementObserve, v1alpha1.AdoptionAdopt)
+	h.existing()
+	role := wanted(v1alpha1.ManagementObserve, v1alpha1.AdoptionAdopt)
 	h.create(role)
 	h.settle(role)
 	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.ManagementPolicy = v1alpha1.ManagementAdditive })
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", both)
+	h.mustHold(both)
 	h.edit(role, func(r *v1alpha1.ProjectRole) {
 		r.Spec.ACL.Tables = r.Spec.ACL.Tables[:1]
 		r.Spec.Members = r.Spec.Members[:1]
@@ -186,10 +188,10 @@ func TestPoliciesCanBeChanged(t *testing.T) {
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	shrunk := theirs
 	shrunk.Grants = []string{"table default.orders: describe select", "table default.theirs: select update"}
-	h.mustHold("reader", shrunk)
+	h.mustHold(shrunk)
 	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.ManagementPolicy = v1alpha1.ManagementAuthoritative })
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", world{Grants: []string{"table default.orders: describe select"}, Members: []string{"RAM$corp:alice"}, Policy: []string{"tables/ods_*"}})
+	h.mustHold(world{Grants: []string{"table default.orders: describe select"}, Members: []string{"RAM$corp:alice"}, Policy: []string{"tables/ods_*"}})
 	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.ManagementPolicy = v1alpha1.ManagementObserve })
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonObserved)
 	h.must(h.cloud.DropRole(project, "reader"))
@@ -202,15 +204,15 @@ func TestPoliciesCanBeChanged(t *testing.T) {
 // what this object granted through it, once.
 func TestAbsentIsNotEmpty(t *testing.T) {
 	h := newHarness(t)
-	h.existing("reader")
-	role := wanted("reader", v1alpha1.ManagementAdditive, v1alpha1.AdoptionAdopt)
+	h.existing()
+	role := wanted(v1alpha1.ManagementAdditive, v1alpha1.AdoptionAdopt)
 	h.create(role)
 	h.settle(role)
-	h.mustHold("reader", both)
+	h.mustHold(both)
 	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.ACL, r.Spec.Members, r.Spec.Policy = nil, nil, nil })
 	got := h.settle(role)
 	mustBe(t, got, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", theirs)
+	h.mustHold(theirs)
 	if len(got.Status.Applied) > 0 {
 		t.Errorf("inventory %v", got.Status.Applied)
 	}
@@ -224,7 +226,7 @@ func TestAbsentIsNotEmpty(t *testing.T) {
 		r.Spec.ACL, r.Spec.Members, r.Spec.Policy = &v1alpha1.RoleACL{}, []string{}, raw("{}")
 	})
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", world{})
+	h.mustHold(world{})
 	h.quiet(role)
 }
 
@@ -233,11 +235,11 @@ func TestAdoptingALargeSurplusNeedsAYes(t *testing.T) {
 	h := newHarness(t)
 	h.maxRevocations = 50
 	h.restart()
-	h.existing("reader")
+	h.existing()
 	for i := range 200 {
 		h.must(h.cloud.Grant(project, "reader", fakecloud.Grant{Kind: "table", Name: fmt.Sprintf("surplus_%03d", i), Actions: []string{"Select"}}))
 	}
-	role := wanted("reader", v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionAdopt)
+	role := wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionAdopt)
 	h.create(role)
 	stalled := h.settle(role)
 	mustBe(t, stalled, metav1.ConditionFalse, v1alpha1.ReasonRevokeLimitExceeded)
@@ -258,7 +260,7 @@ func TestAdoptingALargeSurplusNeedsAYes(t *testing.T) {
 	h.annotate(role, v1alpha1.ApprovePlanAnnotation, changed.Status.PendingPlan.Hash)
 	got := h.settle(role)
 	mustBe(t, got, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", ours)
+	h.mustHold(ours)
 	if !got.Status.Adopted || got.Status.PendingPlan != nil || got.Status.DriftCount > 0 {
 		t.Errorf("status %+v", got.Status.TargetStatus)
 	}

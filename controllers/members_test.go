@@ -34,7 +34,7 @@ func TestMembersAreWhomTheSpecNames(t *testing.T) {
 	role := withMembers("RAM$corp:alice", "ALIYUN$ops@example.com")
 	h.create(role)
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", world{Members: []string{"ALIYUN$ops@example.com", "RAM$corp:alice"}})
+	h.mustHold(world{Members: []string{"ALIYUN$ops@example.com", "RAM$corp:alice"}})
 	h.cloud.ResetJournal()
 	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.Members = []string{"aliyun$OPS@example.com", "ram$Corp:ALICE"} })
 	h.settle(role)
@@ -44,10 +44,10 @@ func TestMembersAreWhomTheSpecNames(t *testing.T) {
 	h.must(h.cloud.AddMembers(project, "reader", "RAM$corp:stranger"))
 	h.must(h.cloud.RemoveMembers(project, "reader", "RAM$corp:alice"))
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", world{Members: []string{"ALIYUN$ops@example.com", "RAM$corp:alice"}})
+	h.mustHold(world{Members: []string{"ALIYUN$ops@example.com", "RAM$corp:alice"}})
 	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.Members = []string{} })
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHold("reader", world{})
+	h.mustHold(world{})
 }
 
 // TestNobodyGetsMoreThanTheirSpec: who has to go loses the role before it gains anything, and who comes gains it after it has lost what
@@ -116,14 +116,18 @@ func TestADeadMemberAmongFifty(t *testing.T) {
 		t.Errorf("%d writes while nobody knows who has the role", n)
 	}
 	// Somebody new can be added, and somebody else removed, all the same.
-	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.Members = append(append([]string{}, members[:49]...), "RAM$corp:new") })
+	h.edit(role, func(r *v1alpha1.ProjectRole) {
+		r.Spec.Members = append(append([]string{}, members[:49]...), "RAM$corp:new")
+	})
 	_, _ = h.pass(role) //nolint:errcheck // the condition is what counts
 	want := append(append([]string{}, members[:49]...), "RAM$corp:new")
 	if diff := cmp.Diff(sorted(want), sorted(h.cloud.Members(project, "reader"))); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
 	}
 	// Without the dead one in the spec, it is removed, and all is well.
-	h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.Members = append(append([]string{}, members[:7]...), members[8:49]...) })
+	h.edit(role, func(r *v1alpha1.ProjectRole) {
+		r.Spec.Members = append(append([]string{}, members[:7]...), members[8:49]...)
+	})
 	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	if n := len(h.cloud.Members(project, "reader")); n != 48 {
 		t.Errorf("%d members, want 48", n)
@@ -134,7 +138,7 @@ func TestADeadMemberAmongFifty(t *testing.T) {
 // TestADeadMemberOfAnAdoptedRole is nobody whom the object knows: nothing is added again that may be there.
 func TestADeadMemberOfAnAdoptedRole(t *testing.T) {
 	h := newHarness(t)
-	h.existing("reader")
+	h.existing()
 	role := withMembers("RAM$corp:alice", "RAM$corp:theirs")
 	role.Spec.AdoptionPolicy = v1alpha1.AdoptionAdopt
 	h.create(role)
@@ -167,7 +171,7 @@ func TestAMemberOfNoKnownForm(t *testing.T) {
 	if message := conditions.ReadyCondition(got).Message; !strings.Contains(message, `"v4_123456"`) {
 		t.Errorf("message %q", message)
 	}
-	h.mustHold("reader", world{Members: []string{"RAM$corp:alice", "v4_123456"}})
+	h.mustHold(world{Members: []string{"RAM$corp:alice", "v4_123456"}})
 	h.delete(role)
 	if left := h.settle(role); left != nil || h.cloud.RoleExists(project, "reader") {
 		t.Errorf("after the deletion: %s", describe(left))

@@ -27,7 +27,7 @@ func TestThePolicyIsWhatTheSpecSays(t *testing.T) {
 			role := withPolicy(policyOf("odps:Select", "tables/a", "tables/b"))
 			h.create(role)
 			mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-			h.mustHold("reader", world{Members: nil, Policy: []string{"tables/a", "tables/b"}})
+			h.mustHold(world{Members: nil, Policy: []string{"tables/a", "tables/b"}})
 			h.quiet(role)
 
 			h.cloud.ResetJournal()
@@ -42,10 +42,10 @@ func TestThePolicyIsWhatTheSpecSays(t *testing.T) {
 			}
 			h.must(h.cloud.SetPolicy(project, "reader", policyOf("odps:Drop", "tables/a")))
 			mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-			h.mustHold("reader", world{Policy: []string{"tables/a", "tables/b"}})
+			h.mustHold(world{Policy: []string{"tables/a", "tables/b"}})
 			h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.Policy = raw("{}") })
 			mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-			h.mustHold("reader", world{})
+			h.mustHold(world{})
 		})
 	}
 }
@@ -89,7 +89,7 @@ func TestAPolicyThatDoesNotStick(t *testing.T) {
 			h.cloud.SetPolicyEcho(fakecloud.PolicyVerbatim)
 			h.edit(role, func(r *v1alpha1.ProjectRole) { r.Spec.Policy = raw(policyOf("odps:Select", "tables/b")) })
 			mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-			h.mustHold("reader", world{Policy: []string{"tables/b"}})
+			h.mustHold(world{Policy: []string{"tables/b"}})
 		})
 	}
 }
@@ -131,7 +131,7 @@ func TestAPolicyThatTheServiceRefuses(t *testing.T) {
 	if message := conditions.ReadyCondition(got).Message; !strings.Contains(message, "invalid Action value") {
 		t.Errorf("message %q", message)
 	}
-	h.mustHold("reader", world{Grants: []string{"table default.orders: select"}, Members: []string{"RAM$corp:alice"}})
+	h.mustHold(world{Grants: []string{"table default.orders: select"}, Members: []string{"RAM$corp:alice"}})
 	if diff := cmp.Diff([]v1alpha1.DriftEntry{{Change: "SetPolicy", Kind: "Policy", Name: "reader"}}, got.Status.Drift); diff != "" {
 		t.Errorf("drift (-want +got):\n%s", diff)
 	}
@@ -147,7 +147,7 @@ func TestAdminRoles(t *testing.T) {
 	if got := h.cloud.RoleType(project, "reader"); got != "admin" {
 		t.Errorf("type %s", got)
 	}
-	h.mustHold("reader", world{Members: []string{"RAM$corp:alice"}, Policy: []string{"authorization/roles/resource"}})
+	h.mustHold(world{Members: []string{"RAM$corp:alice"}, Policy: []string{"authorization/roles/resource"}})
 	h.cloud.ResetJournal()
 	h.quiet(role)
 	if n := h.cloud.Count("GetRoleAcl"); n > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -50,7 +52,10 @@ type harness struct {
 	cloud    *fakecloud.Server
 	url      string
 	clock    *clocktesting.FakeClock
+	tokens   *tokens
 	resolver *connect.Resolver
+	// transport is there in a bubble only.
+	transport *transport
 
 	mu sync.Mutex
 	// reads counts the reads of Secrets; failure makes those of the kind that it names fail.
@@ -58,22 +63,37 @@ type harness struct {
 	failure map[string]error
 }
 
+// scheme knows all types of these tests.
+var scheme = sync.OnceValue(func() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		panic(err)
+	}
+	return scheme
+})
+
+// newHarness makes a Resolver whose clock the test sets. What it resolves calls the fake cloud over the network, at the real time.
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{t: t, clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 16, 0, 0, 0, time.UTC)), failure: map[string]error{}}
-	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: "analytics"}}})
+	fakeClock := clocktesting.NewFakeClock(time.Date(2026, 11, 21, 16, 0, 0, 0, time.UTC))
+	h := newHarnessOf(t, fakeClock, openapi.NewHTTPClient())
+	h.clock = fakeClock
 	server := httptest.NewUnstartedServer(h.cloud)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Start()
 	t.Cleanup(server.Close)
 	h.url = server.URL
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		t.Fatal(err)
-	}
-	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).Build(), interceptor.Funcs{Get: h.get})
+	return h
+}
+
+func newHarnessOf(t *testing.T, clock clock.WithDelayedExecution, httpClient *http.Client) *harness {
+	t.Helper()
+	h := &harness{t: t, failure: map[string]error{}}
+	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: "analytics"}}})
+	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme()).Build(), interceptor.Funcs{Get: h.get})
+	h.tokens = &tokens{h: h}
 	h.resolver = &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, HTTP: openapi.NewHTTPClient(), Clock: h.clock, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
+		Connections: h.kube, Secrets: h.kube, Tokens: h.tokens, HTTP: httpClient, Clock: clock, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
 	}
 	return h
 }
@@ -81,9 +101,12 @@ func newHarness(t *testing.T) *harness {
 func (h *harness) get(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	h.mu.Lock()
 	kind := "Connection"
-	if _, ok := obj.(*corev1.Secret); ok {
+	switch obj.(type) {
+	case *corev1.Secret:
 		kind = "Secret"
 		h.reads++
+	case *metav1.PartialObjectMetadata:
+		kind = "Namespace"
 	}
 	err := h.failure[kind]
 	h.mu.Unlock()
@@ -145,7 +168,14 @@ func (h *harness) account(name string) (*connect.Account, error) {
 	return h.resolver.Account(h.t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: name}, "analytics")
 }
 
-func (h *harness) wait(d time.Duration) { h.clock.SetTime(h.clock.Now().Add(d)) }
+// wait lets time pass: the clock's, or in a bubble of testing/synctest, everybody's.
+func (h *harness) wait(d time.Duration) {
+	if h.clock == nil {
+		time.Sleep(d)
+		return
+	}
+	h.clock.SetTime(h.clock.Now().Add(d))
+}
 
 // keys are a Secret's content, made from the id of an access key that the cloud knows.
 func (h *harness) keys(id string) map[string]string {

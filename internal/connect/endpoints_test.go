@@ -69,12 +69,34 @@ func TestWhereSignedRequestsMayGo(t *testing.T) {
 		"a space":                              {"https://evil.test .aliyuncs.com", standard, v1alpha1.ReasonInvalidSpec},
 		"no host":                              {"https:maxcompute.aliyuncs.com", standard, v1alpha1.ReasonInvalidSpec},
 		"a word":                               {"maxcompute", standard, v1alpha1.ReasonInvalidSpec},
+		"a host that is one word":              {"https://sts.aliyuncs.com", standard, ""},
+		"a host in a region of finance":        {"https://sts.cn-shenzhen-finance-1.aliyuncs.com", standard, ""},
+		"a host in another part of the world":  {"https://sts.rus-west-1.aliyuncs.com", standard, ""},
+		"a host of the other vendor":           {"https://iam.cn-southwest-2.myhuaweicloud.com", standard, ""},
+		"a host of its, without a region":      {"https://iam.myhuaweicloud.com", standard, ""},
+		"a bucket":                             {"https://bucket.oss-cn-hangzhou.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a bucket inside the cloud":            {"https://bucket.oss-cn-hangzhou-internal.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a bucket of the accelerated kind":     {"https://bucket.oss-accelerate.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a bucket by another protocol":         {"https://bucket.s3.oss-cn-hangzhou.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a function":                           {"https://1234.cn-hangzhou.fc.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a function of another kind":           {"https://svc.fcv3.1234.cn-hangzhou.fc.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a database":                           {"https://rm-1234.mysql.rds.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a search engine":                      {"https://es-cn-1234.elasticsearch.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a region at the wrong place":          {"https://a.b.cn-hangzhou.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a label that begins like a region":    {"https://bucket.cnx-hangzhou.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"an empty label":                       {"https://.cn-hangzhou.aliyuncs.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a bucket of the other vendor":         {"https://bucket.obs.cn-north-4.myhuaweicloud.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a gateway of the other vendor":        {"https://1234.apig.cn-north-4.myhuaweicloud.com", standard, v1alpha1.ReasonEndpointNotAllowed},
+		"a bucket that somebody allows":        {"https://bucket.oss-cn-hangzhou.aliyuncs.com", with("aliyuncs.com", "oss-cn-hangzhou.aliyuncs.com"), ""},
+		"a function that somebody allows":      {"https://1234.cn-hangzhou.fc.aliyuncs.com", with("cn-hangzhou.fc.aliyuncs.com"), ""},
+		"only what somebody allows":            {"https://bucket.oss-cn-beijing.aliyuncs.com", with("aliyuncs.com", "oss-cn-hangzhou.aliyuncs.com"), v1alpha1.ReasonEndpointNotAllowed},
 		"anything, for development":            {"http://localhost:8080", connect.EndpointPolicy{AllowInsecure: true}, ""},
 		"even then no name":                    {"http://user:pass@localhost:8080", connect.EndpointPolicy{AllowInsecure: true}, v1alpha1.ReasonInvalidSpec},
 	}
 	fields := map[string]func(*v1alpha1.AlibabaCloudEndpoints, string){
 		"OpenAPI": func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.MaxCompute = endpoint },
 		"ODPS":    func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.ODPS = endpoint },
+		"STS":     func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.STS = endpoint },
 	}
 	for field, set := range fields {
 		for name, tc := range tests {
@@ -83,13 +105,13 @@ func TestWhereSignedRequestsMayGo(t *testing.T) {
 				h.store("keys", h.keys("FAKEA"))
 				h.resolver.Endpoints = tc.policy
 				connection := h.connect("prod", "keys")
-				// The region's own endpoint is the other one; if the policy does not allow it, the given one stands for both.
-				both := v1alpha1.AlibabaCloudEndpoints{MaxCompute: tc.endpoint, ODPS: tc.endpoint}
+				// The region's own endpoints are the other ones; if the policy does not allow them, the given one stands for all.
+				all := v1alpha1.AlibabaCloudEndpoints{MaxCompute: tc.endpoint, ODPS: tc.endpoint}
 				if slices.Equal(tc.policy.AllowedSuffixes, connect.DefaultEndpointSuffixes) {
-					both = v1alpha1.AlibabaCloudEndpoints{}
+					all = v1alpha1.AlibabaCloudEndpoints{}
 				}
-				set(&both, tc.endpoint)
-				connection.Spec.AlibabaCloud.Endpoints = &both
+				set(&all, tc.endpoint)
+				connection.Spec.AlibabaCloud.Endpoints = &all
 				account, err := h.resolver.Resolve(t.Context(), connection)
 				if (account != nil) != (tc.reason == "") {
 					t.Errorf("account %v, error %v", account != nil, err)
@@ -157,6 +179,42 @@ func TestEndpointsFollowTheRegion(t *testing.T) {
 	}
 }
 
+func TestWhereSessionsAreOpenedFollowsTheRegion(t *testing.T) {
+	tests := map[string]struct {
+		region, given string
+		want          string
+		// message is why there is no account.
+		message string
+	}{
+		"derived":  {region: "cn-hangzhou", want: "https://sts.cn-hangzhou.aliyuncs.com/"},
+		"given":    {region: "cn-hangzhou", given: "https://sts-vpc.cn-hangzhou.aliyuncs.com/", want: "https://sts-vpc.cn-hangzhou.aliyuncs.com/"},
+		"neither":  {message: "endpoints.sts is required without a region, for workloadIdentity and assumeRole"},
+		"a bucket": {region: "cn-hangzhou", given: "https://sts.oss-cn-hangzhou.aliyuncs.com", message: "endpoint https://sts.oss-cn-hangzhou.aliyuncs.com may be a customer's: below aliyuncs.com, only <service>.aliyuncs.com and <service>.<region>.aliyuncs.com are allowed, unless the manager's --allowed-endpoint-suffixes names a deeper domain"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.store("keys", h.keys("FAKEA"))
+			seen := &hosts{}
+			h.resolver.HTTP, h.resolver.Endpoints = &http.Client{Transport: seen}, connect.EndpointPolicy{AllowedSuffixes: connect.DefaultEndpointSuffixes}
+			connection := h.connect("prod", "keys")
+			spec := connection.Spec.AlibabaCloud
+			spec.Region, spec.AssumeRole = tc.region, toProd()
+			spec.Endpoints = &v1alpha1.AlibabaCloudEndpoints{MaxCompute: "https://a.aliyuncs.com", ODPS: "https://b.aliyun.com/api", STS: tc.given}
+			_, err := h.resolver.Resolve(t.Context(), connection)
+			if tc.message != "" {
+				if outcome, _ := conditions.OutcomeOf(err); outcome.State != conditions.Stalled || outcome.Message != tc.message {
+					t.Errorf("got %+v", outcome)
+				}
+				return
+			}
+			if len(seen.seen) != 1 || seen.seen[0] != tc.want {
+				t.Errorf("requests to %v, want %s", seen.seen, tc.want)
+			}
+		})
+	}
+}
+
 func TestARegionCannotLeadElsewhere(t *testing.T) {
 	for _, region := range []string{"evil.test/", "evil.test/x?", "evil.test#", "x@evil.test/", "evil.test:443/", `evil.test\`, "evil.test%2f"} {
 		t.Run(region, func(t *testing.T) {
@@ -164,7 +222,7 @@ func TestARegionCannotLeadElsewhere(t *testing.T) {
 			h.store("keys", h.keys("FAKEA"))
 			h.resolver.Endpoints = connect.EndpointPolicy{AllowedSuffixes: connect.DefaultEndpointSuffixes}
 			connection := h.connect("prod", "keys")
-			connection.Spec.AlibabaCloud.Region, connection.Spec.AlibabaCloud.Endpoints = region, nil
+			connection.Spec.AlibabaCloud.Region, connection.Spec.AlibabaCloud.Endpoints, connection.Spec.AlibabaCloud.AssumeRole = region, nil, toProd()
 			if _, err := h.resolver.Resolve(t.Context(), connection); err == nil {
 				t.Error("the region was accepted")
 			}

@@ -191,7 +191,7 @@ func (l *limiter) Throttled(sent time.Time, retryAfter time.Duration) {
 		l.pace.slow(now)
 		l.tokens, pause = 0, max(pause, shortestPause)
 	}
-	if until := now.Add(pause); until.After(l.paused) {
+	if until := now.Add(pause); pause > 0 && until.After(l.paused) {
 		l.paused = until
 	}
 	l.serve(now)
@@ -224,10 +224,6 @@ func (l *limiter) settle() {
 	limit := rateLimit{math.MaxInt, math.MaxInt}
 	for _, claimed := range l.claims {
 		limit = rateLimit{min(limit.qps, claimed.qps), min(limit.burst, claimed.burst)}
-	}
-	if l.burst < limit.burst {
-		// A bucket that has just become larger is full: nobody has used of it.
-		l.tokens += float64(limit.burst - l.burst)
 	}
 	l.burst = limit.burst
 	l.pace.allow(now, float64(limit.qps))

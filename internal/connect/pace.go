@@ -7,15 +7,14 @@ import (
 
 // The way in which a limiter finds the rate that the service allows, where that is less than what is configured. What a service refuses
 // costs it as much as what it does, so a rate that was refused is kept away from, and tried again only now and then; and whoever keeps
-// too far away from it wastes it. The figures are such that against a constant quota nearly all of it is used, and hardly a call in a
-// thousand refused: TestTheLimiterFindsTheServicesQuota measures both.
+// too far away from it wastes it. The figures are such that against a constant quota nearly all of it is used, and far less than one call in
+// a hundred refused: TestTheLimiterFindsTheServicesQuota measures both.
 const (
 	// slowdown is what is left of the rate when the service refuses a call.
 	slowdown = 0.7
 	// slowest is the rate, in calls a second, below which no refusal pushes.
 	slowest = 1
-	// telling is the rate, in calls a second, from which on what was sent tells what is too much. A refusal while less was sent may have met
-	// somebody else's burst.
+	// telling is the rate, in calls a second, from which on what was sent tells what is too much.
 	telling = 10
 	// margin is how close to the rate that was refused the limiter goes by itself.
 	margin = 0.95
@@ -83,8 +82,12 @@ func (p *pace) lately(now time.Time) float64 {
 // slow answers a refusal.
 func (p *pace) slow(now time.Time) {
 	p.patience = min(max(firstTrial, 2*p.patience), lastTrial)
-	p.ceiling = min(p.rate, max(telling, p.lately(now)))
-	p.rate = max(slowest, p.ceiling*slowdown)
+	ceiling := p.rate
+	if p.restrained() {
+		// Not the first refusal, which may have met somebody else's burst: what was sent is too much, be it less than the rate.
+		ceiling = min(ceiling, max(telling, p.lately(now)))
+	}
+	p.ceiling, p.rate = ceiling, max(slowest, ceiling*slowdown)
 	p.at, p.since, p.next, p.step = now, now, now.Add(p.patience), trialStep
 }
 

@@ -339,9 +339,10 @@ func TestDeletionIsNeverGivenUp(t *testing.T) {
 	}
 }
 
-func names(prefix string, n int) []string {
+// sixty are as many names, more than may go without approval.
+func sixty(prefix string) []string {
 	var list []string
-	for i := range n {
+	for i := range 60 {
 		list = append(list, fmt.Sprintf("%s%03d", prefix, i))
 	}
 	return list
@@ -368,7 +369,7 @@ func (w *world) annotate(t *testing.T, key, value string) {
 }
 
 func TestAMassRevokeWaitsForItsOwnApproval(t *testing.T) {
-	kind := &toy{wanted: []string{"new"}, cloud: cloudOf(names("old", 60)...)}
+	kind := &toy{wanted: []string{"new"}, cloud: cloudOf(sixty("old")...)}
 	w := newWorld(t, newRole(), kind)
 	w.engine.MaxRevocations = 50
 	_, role, err := w.pass(t)
@@ -394,20 +395,20 @@ func TestAMassRevokeWaitsForItsOwnApproval(t *testing.T) {
 }
 
 func TestAnOldApprovalIsNoneForANewPlan(t *testing.T) {
-	kind := &toy{cloud: cloudOf(names("old", 60)...)}
+	kind := &toy{cloud: cloudOf(sixty("old")...)}
 	w := newWorld(t, newRole(), kind)
 	w.engine.MaxRevocations = 50
 	_, role, _ := w.pass(t)
 	w.annotate(t, v1alpha1.ApprovePlanAnnotation, role.Status.PendingPlan.Hash)
 	w.pass(t)
-	kind.cloud = cloudOf(names("new", 60)...)
+	kind.cloud = cloudOf(sixty("new")...)
 	if _, role, _ = w.pass(t); seen(role) != "False/RevokeLimitExceeded Stalled" || len(kind.cloud) != 60 {
 		t.Errorf("status %s, %d names in the cloud", seen(role), len(kind.cloud))
 	}
 }
 
 func TestDeletionNeedsNoApproval(t *testing.T) {
-	kind := &toy{wanted: names("old", 60)}
+	kind := &toy{wanted: sixty("old")}
 	w := newWorld(t, newRole(), kind)
 	w.engine.MaxRevocations = 50
 	w.pass(t)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -63,9 +64,7 @@ func newClient(t *testing.T, handler http.Handler) *sts.Client {
 func newToken(t *testing.T, claims map[string]any) string {
 	t.Helper()
 	all := map[string]any{"iss": "https://cluster.test", "sub": subject, "aud": []string{"sts.aliyuncs.com"}, "exp": time.Now().Add(10 * time.Minute).Unix()}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	var parts []string
 	for _, part := range []any{map[string]any{"alg": "RS256", "kid": "fake"}, all} {
 		raw, err := json.Marshal(part)
