@@ -81,6 +81,9 @@ func IsCurrent(obj Object) bool {
 	return ready != nil && ready.ObservedGeneration == obj.GetGeneration()
 }
 
+// IsDecided tells whether an object's present generation was found Ready, or Stalled, before.
+func IsDecided(obj Object) bool { return obj.GetSyncStatus().ObservedGeneration == obj.GetGeneration() }
+
 // IsReady tells whether an object's Ready condition is True.
 func IsReady(obj Object) bool {
 	ready := ReadyCondition(obj)

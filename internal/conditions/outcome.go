@@ -72,7 +72,7 @@ func PartiallyApplied(failures []error) error {
 func flatten(failures []error) []error {
 	var flat []error
 	for _, failure := range failures {
-		if joined, ok := failure.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is taken apart
+		if joined, ok := failure.(interface{ Unwrap() []error }); ok {
 			flat = append(flat, flatten(joined.Unwrap())...)
 			continue
 		}

@@ -87,22 +87,16 @@ func (r *Reconciler[O, S]) Reconcile(ctx context.Context, request ctrl.Request) 
 }
 
 func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl.Result, error) {
-	switch {
-	case deleting && obj.IsSuspended():
-		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeWarning, "suspended: the cloud was left as it is")
-	case deleting && obj.IsObserved() && conditions.OwnsAnything(obj):
-		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeWarning, "managementPolicy is Observe: the cloud was left as it is, with what this object once granted")
-	case deleting && obj.IsObserved():
-		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "")
-	case deleting && obj.IsRetained():
-		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "retained: the cloud was left as it is")
-	case obj.IsSuspended():
+	if event, note, ok := untouched(obj, deleting); ok {
+		return ctrl.Result{}, r.release(ctx, obj, event, note)
+	}
+	if obj.IsSuspended() {
 		return ctrl.Result{}, r.suspend(ctx, obj)
 	}
 	if err := r.addFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
 	}
-	if conditions.IsCurrent(obj) && !conditions.IsRequested(obj) && !deleting {
+	if conditions.IsDecided(obj) && !conditions.IsRequested(obj) && !deleting {
 		// Nobody has asked for anything: what people have asked for goes first.
 		ctx = cloud.Background(ctx)
 	}
@@ -116,6 +110,23 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl
 		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "")
 	}
 	return r.conclude(ctx, obj, stored, message, err)
+}
+
+// untouched tells of an object that is being deleted whether the cloud is to be left as it is, and what to say then.
+func untouched[O Object](obj O, deleting bool) (eventType, note string, ok bool) {
+	switch {
+	case !deleting:
+		return "", "", false
+	case obj.IsSuspended():
+		return corev1.EventTypeWarning, "suspended: the cloud was left as it is", true
+	case obj.IsObserved() && conditions.OwnsAnything(obj):
+		return corev1.EventTypeWarning, "managementPolicy is Observe: the cloud was left as it is, with what this object once granted", true
+	case obj.IsObserved():
+		return corev1.EventTypeNormal, "", true
+	case obj.IsRetained():
+		return corev1.EventTypeNormal, "retained: the cloud was left as it is", true
+	}
+	return "", "", false
 }
 
 // conclude turns the end of a pass into conditions, stores them if they changed, and says when to look again.

@@ -160,12 +160,12 @@ func (p Plan) Exceeds(limit int) bool {
 
 // Hash names the plan and what it was computed from: a changed plan, or the same plan from another state, has another hash.
 func (p Plan) Hash() string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q\n", p.Basis)
+	lines := []string{fmt.Sprintf("%q", p.Basis)}
 	for _, s := range p.Steps {
-		fmt.Fprintf(h, "%s %q %q %q %q %q %q %q\n", s.Verb, s.Kind, s.SchemaName, s.Name, s.Actions, s.Contents, s.Members, s.Policy)
+		lines = append(lines, fmt.Sprintf("%s %q %q %q %q %q %q %q", s.Verb, s.Kind, s.SchemaName, s.Name, s.Actions, s.Contents, s.Members, s.Policy))
 	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:8])
 }
 
 // String shows the plan, one line per step.
