@@ -62,18 +62,28 @@ func (s *Server) AddProject(p Project) {
 	}
 }
 
-// SetExists changes how the service refuses to create what exists.
+// SetExists changes how the service refuses to create or install what exists.
 func (s *Server) SetExists(spelling ExistsSpelling) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.exists = spelling
 }
 
-// RemoveProject removes a project with everything in it.
+// RemoveProject removes a project with everything in it. What others have installed of it stays, with
+// another status.
 func (s *Server) RemoveProject(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.projects, fold(name))
+	p := s.projects[fold(name)]
+	if p == nil {
+		return
+	}
+	delete(s.projects, p.name)
+	t := s.begin(&call{project: p.name})
+	t.seq = s.journal.last
+	for _, k := range p.packagesAt(0) {
+		t.refreshStatus(p.name, k.name)
+	}
 }
 
 // SetStrict switches the checks for objects and principals of a project.
@@ -234,7 +244,8 @@ func (s *Server) DeclareObject(projectName, kind, schemaName, name string) error
 	})
 }
 
-// DropObject removes an object and silently every grant on it, in strict and other projects.
+// DropObject removes an object and silently every grant on it and its entries in packages, in strict
+// and other projects.
 func (s *Server) DropObject(projectName, kind, schemaName, name string) error {
 	return s.object(projectName, kind, schemaName, name, (*txn).dropObject)
 }

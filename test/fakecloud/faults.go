@@ -65,12 +65,13 @@ type Fault struct {
 
 	// A call must match all of these that are set. Names are compared without case; Statement is
 	// part of the statement's text, without case. Service is maxcompute, odps or sts. Role is the ARN
-	// of the RAM role for calls of sts. AccessKeyID may be the ARN of a RAM role: it matches the calls
-	// of its sessions.
+	// of the RAM role for calls of sts. Package is a name, or source.name of an installed package.
+	// AccessKeyID may be the ARN of a RAM role: it matches the calls of its sessions.
 	Service     string `json:"service,omitempty"`
 	Action      string `json:"action,omitempty"`
 	Project     string `json:"project,omitempty"`
 	Role        string `json:"role,omitempty"`
+	Package     string `json:"package,omitempty"`
 	Statement   string `json:"statement,omitempty"`
 	AccessKeyID string `json:"accessKeyID,omitempty"`
 	// Only is "reads" or "writes".
@@ -92,8 +93,8 @@ type Fault struct {
 	// Body selects a variant of FaultWrongEndpoint and FaultGarbled.
 	Body string `json:"body,omitempty"`
 
-	// StaleWrites makes stale reads answer as before the last so many changes of the role (of the
-	// project, for lists of roles).
+	// StaleWrites makes stale reads answer as before the last so many changes of the role or package
+	// (of all of the project, for lists).
 	StaleWrites int `json:"staleWrites,omitempty"`
 	// StaleBeforeSeq makes stale reads answer as before that journal entry. With neither field, they
 	// answer as the state was when the fault was injected.
@@ -238,7 +239,7 @@ func (s *Server) pickFault(t *txn, c *call) *activeFault {
 func (f *activeFault) matches(c *call) bool {
 	same := func(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
 	return same(f.Service, c.service) && same(f.Action, c.action) && same(f.Project, c.project) &&
-		same(f.Role, c.role) && (f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID || f.AccessKeyID == c.caller) &&
+		same(f.Role, c.role) && same(f.Package, c.pkg) && (f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID || f.AccessKeyID == c.caller) &&
 		(f.Only == "" || (f.Only == "writes") == c.write) &&
 		strings.Contains(fold(c.statement), fold(f.Statement))
 }
@@ -272,7 +273,7 @@ func (f *activeFault) staleRevision(t *txn, c *call) uint64 {
 	left := f.StaleWrites
 	oldest := uint64(0)
 	for _, v := range slices.Backward(p.history) {
-		if c.role != "" && v.role != c.role {
+		if !c.concerns(v) {
 			continue
 		}
 		switch {
@@ -285,6 +286,19 @@ func (f *activeFault) staleRevision(t *txn, c *call) uint64 {
 		left--
 	}
 	return oldest
+}
+
+// concerns tells whether a call reads what was changed.
+func (c *call) concerns(v revision) bool {
+	switch {
+	case c.action == "ListPackages":
+		return v.pkg != ""
+	case c.pkg != "":
+		return v.pkg == c.pkg
+	case c.role != "":
+		return v.role == c.role
+	}
+	return v.role != ""
 }
 
 // apply decides the outcome of a call that the fault hits; the lock is held.

@@ -15,6 +15,7 @@ const (
 type instance struct {
 	project string
 	role    string
+	pkg     string
 	status  string
 	result  string
 	// polls are left until the statement ends.
@@ -27,13 +28,25 @@ type instance struct {
 // later answers a statement with an instance id. The statement takes effect when it ends, at the
 // last of the polls; one that nobody polls never ends.
 func (t *txn) later(f *activeFault) answer {
-	id := fmt.Sprintf("authorization_%06d", len(t.s.instances)+1)
-	i := &instance{project: t.c.project, role: t.c.role, status: statusRunning, polls: max(f.Polls, 1), run: t.c.run}
+	i := &instance{polls: max(f.Polls, 1), run: t.c.run}
 	if f.Outcome == statusFailed {
 		i.fail = f.message("ODPS-0420111: the statement failed")
 	}
+	return t.start(i, f.status(http.StatusCreated))
+}
+
+// failLater answers a statement that is refused with an instance id, and tells the refusal at the first
+// poll.
+func (t *txn) failLater(p *problem) answer {
+	t.ignored = true
+	return t.start(&instance{polls: 1, fail: p.Error()}, http.StatusCreated)
+}
+
+func (t *txn) start(i *instance, status int) answer {
+	id := fmt.Sprintf("authorization_%06d", len(t.s.instances)+1)
+	i.project, i.role, i.pkg, i.status = t.c.project, t.c.role, t.c.pkg, statusRunning
 	t.s.instances[id] = i
-	return answer{status: f.status(http.StatusCreated), render: func() []byte { return []byte(id) }}
+	return answer{status: status, render: func() []byte { return []byte(id) }}
 }
 
 func pollStatement(id string) operation {
@@ -43,7 +56,7 @@ func pollStatement(id string) operation {
 		if i == nil || i.project != t.c.project {
 			return answer{}, refuse(http.StatusNotFound, codeNoSuchObject, "the authorization instance '%s' does not exist", id)
 		}
-		t.c.role = i.role
+		t.c.role, t.c.pkg = i.role, i.pkg
 		if i.status == statusRunning {
 			i.advance(t)
 		}

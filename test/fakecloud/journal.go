@@ -14,6 +14,15 @@ const (
 	ChangeAddMember    = "addMember"
 	ChangeRemoveMember = "removeMember"
 	ChangeSetPolicy    = "setPolicy"
+
+	ChangeCreatePackage   = "createPackage"
+	ChangeDropPackage     = "dropPackage"
+	ChangeAddResource     = "addResource"
+	ChangeRemoveResource  = "removeResource"
+	ChangeAllowProject    = "allowProject"
+	ChangeDisallowProject = "disallowProject"
+	ChangeInstall         = "install"
+	ChangeUninstall       = "uninstall"
 )
 
 // Change is one effect of a call on the state. Effects that were there already are left out: a
@@ -28,6 +37,11 @@ type Change struct {
 	Principal  string   `json:"principal,omitempty"`
 	// Policy is the new document of a role; empty if it was taken away.
 	Policy string `json:"policy,omitempty"`
+	// Package is the package that the change is about; of an installed one, with its project in front.
+	Package string `json:"package,omitempty"`
+	// Allowed is the project that may or may no longer install the package, Label its level.
+	Allowed string `json:"allowed,omitempty"`
+	Label   int    `json:"label,omitempty"`
 }
 
 func grantChange(change, role string, g Grant, actions []string) Change {
@@ -48,7 +62,9 @@ type Entry struct {
 	Action  string `json:"action"`
 	Project string `json:"project,omitempty"`
 	// Role is the project's role that the call is about; of a call of sts, the ARN of the RAM role.
-	Role      string `json:"role,omitempty"`
+	Role string `json:"role,omitempty"`
+	// Package is the package that the call is about; of an installed one, with its project in front.
+	Package   string `json:"package,omitempty"`
 	Statement string `json:"statement,omitempty"`
 	// Write tells that the call asks for a change. To ask for a session is none.
 	Write bool `json:"write"`

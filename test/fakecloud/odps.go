@@ -81,9 +81,12 @@ func decodeStatement(c *call, r *http.Request, body []byte) *problem {
 	if p != nil {
 		return p
 	}
-	c.write, c.role = st.verb.write, fold(st.role())
+	c.write, c.role, c.pkg = st.verb.write, fold(st.role()), st.pkg.keyIn(c.project)
 	c.run = func(t *txn) (answer, *problem) {
 		text, p := st.verb.exec(t, st, set)
+		if p != nil && st.verb.failsLater && t.c.action == "Statement" && t.s.projects[t.c.project] != nil {
+			return t.failLater(p), nil
+		}
 		return answer{render: func() []byte { return []byte(text) }}, p
 	}
 	return nil

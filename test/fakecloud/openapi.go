@@ -21,7 +21,7 @@ const (
 // route is one documented call of the OpenAPI.
 type route struct {
 	action, method string
-	// path is below /api/v1/; segments in braces are the parameters project and role.
+	// path is below /api/v1/; segments in braces are the parameters project, role and package.
 	path string
 	// query lists the parameters that the call takes.
 	query []string
@@ -35,6 +35,7 @@ type route struct {
 type request struct {
 	call  *call
 	role  string
+	pkg   string
 	query url.Values
 	body  []byte
 }
@@ -50,6 +51,10 @@ var routes = []route{
 	{action: "UpdateUsersToRole", method: http.MethodPut, path: "projects/{project}/roles/{role}/users", write: true, body: true, bind: bindUpdateUsersToRole},
 	{action: "ListProjectUsers", method: http.MethodGet, path: "projects/{project}/users", bind: bindListProjectUsers},
 	{action: "ListUsers", method: http.MethodGet, path: "users", query: []string{"pageNumber", "pageSize"}, bind: bindListUsers},
+	{action: "CreatePackage", method: http.MethodPost, path: "projects/{project}/packages", query: []string{"isInstall"}, write: true, body: true, bind: bindCreatePackage},
+	{action: "UpdatePackage", method: http.MethodPut, path: "projects/{project}/packages/{package}", write: true, body: true, bind: bindUpdatePackage},
+	{action: "GetPackage", method: http.MethodGet, path: "projects/{project}/packages/{package}", query: []string{"sourceProject"}, bind: bindGetPackage},
+	{action: "ListPackages", method: http.MethodGet, path: "projects/{project}/packages", bind: bindListPackages},
 }
 
 // decodeOpenAPI finds the route and checks everything about the request that needs no state.
@@ -59,11 +64,11 @@ func decodeOpenAPI(c *call, r *http.Request, body []byte) *problem {
 		return unknown("%s %s: no such call", r.Method, r.URL.Path)
 	}
 	c.action, c.write = rt.action, rt.write
-	c.project, c.role = fold(params["project"]), fold(params["role"])
+	c.project, c.role, c.pkg = fold(params["project"]), fold(params["role"]), fold(params["package"])
 	if p := rt.check(r, body); p != nil {
 		return p
 	}
-	op, p := rt.bind(request{call: c, role: params["role"], query: r.URL.Query(), body: body})
+	op, p := rt.bind(request{call: c, role: params["role"], pkg: params["package"], query: r.URL.Query(), body: body})
 	c.run = op
 	return p
 }

@@ -87,7 +87,7 @@ func put(m *map[string]string, name, code string) {
 }
 
 func knownActions() []string {
-	actions := []string{"AssumeRole", "Statement", "PollStatement", "CREATE", "DROP", "DELETE", "DESCRIBE", "DESC", "SHOW", "LIST", "GRANT", "REVOKE"}
+	actions := []string{"AssumeRole", "Statement", "PollStatement", "CREATE", "DROP", "DELETE", "DESCRIBE", "DESC", "SHOW", "LIST", "GRANT", "REVOKE", "ADD", "REMOVE", "ALLOW", "DISALLOW", "INSTALL", "UNINSTALL"}
 	for i := range routes {
 		actions = append(actions, routes[i].action)
 	}

@@ -86,12 +86,17 @@ func noProject(c *call) *problem {
 	return refuse(http.StatusNotFound, code, "project not found - '%s'", c.project)
 }
 
-func noRole(c *call, name string) *problem {
+func noRole(c *call, name string) *problem { return notThere(c, "role", name) }
+
+// noPackage is made up for both services.
+func noPackage(c *call, name string) *problem { return notThere(c, "package", name) }
+
+func notThere(c *call, what, name string) *problem {
 	code := codeObjectNotExist
 	if c.service == "odps" {
 		code = codeNoSuchObject
 	}
-	return refuse(http.StatusNotFound, code, "the role '%s' does not exist", name)
+	return refuse(http.StatusNotFound, code, "the %s '%s' does not exist", what, name)
 }
 
 // noObject is made up for both services. The OpenAPI's code is the one of a missing role too: that
@@ -105,15 +110,15 @@ func noObject(c *call, g Grant) *problem {
 }
 
 // alreadyExists is made up, in two spellings.
-func alreadyExists(c *call, spelling ExistsSpelling, name string) *problem {
+func alreadyExists(c *call, spelling ExistsSpelling, what, name string) *problem {
 	if spelling == ExistsUnknownCode {
-		return refuse(http.StatusBadRequest, codeExistsUnknown, "role '%s' already exists", name)
+		return refuse(http.StatusBadRequest, codeExistsUnknown, "%s '%s' already exists", what, name)
 	}
 	code := codeExists
 	if c.service == "odps" {
 		code = codeAlreadyExistsODP
 	}
-	return refuse(http.StatusConflict, code, "the role '%s' exists", name)
+	return refuse(http.StatusConflict, code, "the %s '%s' exists", what, name)
 }
 
 // roleInUse follows "Alibaba Cloud documentation: DROP ROLE", which forbids to drop a role that

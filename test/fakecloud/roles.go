@@ -25,7 +25,7 @@ func (t *txn) createRole(n newRole) *problem {
 	}
 	name := fold(n.name)
 	if p.roles[name] != nil {
-		return alreadyExists(t.c, t.s.exists, n.name)
+		return alreadyExists(t.c, t.s.exists, "role", n.name)
 	}
 	r := (&role{name: name, typ: n.typ}).withPolicy(n.policy, t.s.echo(p))
 	for _, g := range n.acl {
@@ -218,9 +218,15 @@ func (t *txn) setMembers(p *project, r *role, add, remove []string) {
 }
 
 // dropObject removes an object and, silently, every grant on it ("Alibaba Cloud documentation:
-// ACL-based access control").
+// ACL-based access control"). That it also leaves the packages is made up.
 func (t *txn) dropObject(p *project, o object) {
 	delete(p.objects, o)
+	t.dropGrants(p, o)
+	t.dropEntries(p, o)
+}
+
+// dropGrants takes all grants on an object from the roles of a project.
+func (t *txn) dropGrants(p *project, o object) {
 	for _, name := range p.sortedNames() {
 		r := p.roles[name]
 		acl := slices.DeleteFunc(slices.Clone(r.acl), func(g Grant) bool { return objectOf(g) == o })

@@ -36,10 +36,12 @@ type Options struct {
 	Clock func() time.Time
 	// Latency is added to every API call. It is real time, whatever Clock says.
 	Latency time.Duration
-	// Exists is how the service says that a role is already there.
+	// Exists is how the service says that a role or package is already there.
 	Exists ExistsSpelling
 	// PolicyEcho is what becomes of a policy between its write and the next read. Default: nothing.
 	PolicyEcho PolicyEcho
+	// Packages is how the service speaks of packages. Default: see PackageStyle.
+	Packages PackageStyle
 	// AccountNames is how ListUsers spells the names of RAM users. Default: with their owner.
 	AccountNames AccountNames
 }
@@ -68,6 +70,7 @@ type Server struct {
 	exists     ExistsSpelling
 	policyEcho PolicyEcho
 	names      AccountNames
+	packages   PackageStyle
 	latency    time.Duration
 	arrears    bool
 	identities map[string]*keyholder
@@ -106,6 +109,7 @@ func New(opts Options) *Server {
 	}
 	s.SetPolicyEcho(opts.PolicyEcho)
 	s.SetAccountNames(opts.AccountNames)
+	s.SetPackageStyle(opts.Packages)
 	for _, p := range opts.Projects {
 		s.AddProject(p)
 	}
@@ -123,10 +127,12 @@ func New(opts Options) *Server {
 
 // call is one API request on its way through the server.
 type call struct {
-	service     string
-	action      string
-	project     string
-	role        string
+	service string
+	action  string
+	project string
+	role    string
+	// pkg is the package that the call is about: its name, or source.name of an installed one.
+	pkg         string
 	statement   string
 	write       bool
 	requestID   string
@@ -290,7 +296,7 @@ func run(t *txn, c *call) outcome {
 // record appends the call to the journal.
 func (s *Server) record(c *call, t *txn, out outcome, fault *activeFault) {
 	e := Entry{
-		Time: s.now(), Service: c.service, Action: c.action, Project: c.project, Role: c.role,
+		Time: s.now(), Service: c.service, Action: c.action, Project: c.project, Role: c.role, Package: c.pkg,
 		Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, Caller: c.caller, RequestID: c.requestID,
 		Applied: len(t.changes) > 0 || c.write && t.ran && !t.ignored && out.problem == nil,
 		Changes: t.changes,

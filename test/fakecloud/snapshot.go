@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // State is a snapshot of everything that the fake holds, sorted.
@@ -16,6 +17,7 @@ type State struct {
 	Sessions   []Session       `json:"sessions"`
 	Arrears    bool            `json:"arrears,omitempty"`
 	PolicyEcho PolicyEcho      `json:"policyEcho,omitempty"`
+	Packages   PackageStyle    `json:"packages"`
 }
 
 // ProjectState is one project in a State.
@@ -28,6 +30,9 @@ type ProjectState struct {
 	Users      []string      `json:"users"`
 	Objects    []ObjectState `json:"objects"`
 	Roles      []RoleState   `json:"roles"`
+	// Packages are those that the project made, Installed those of others.
+	Packages  []PackageState `json:"packages"`
+	Installed []Installation `json:"installed"`
 }
 
 // ObjectState is one declared object in a State.
@@ -45,6 +50,14 @@ type RoleState struct {
 	Policy  string   `json:"policy,omitempty"`
 	Members []string `json:"members"`
 	Grants  []Grant  `json:"grants"`
+}
+
+// PackageState is one package in a State.
+type PackageState struct {
+	Name       string           `json:"name"`
+	CreateTime time.Time        `json:"createTime"`
+	Grants     []Grant          `json:"grants"`
+	Allowed    []AllowedProject `json:"allowed"`
 }
 
 // UserState is one account in a State.
@@ -75,7 +88,7 @@ func (s *Server) State() State {
 	defer s.mu.Unlock()
 	out := State{
 		Projects: []ProjectState{}, Users: []UserState{}, Identities: []IdentityState{}, RAMRoles: []RAMRoleState{},
-		Sessions: s.sessionList(), Arrears: s.arrears, PolicyEcho: s.policyEcho,
+		Sessions: s.sessionList(), Arrears: s.arrears, PolicyEcho: s.policyEcho, Packages: s.packages,
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.projects)) {
 		out.Projects = append(out.Projects, s.projects[name].state())
@@ -114,7 +127,7 @@ func (r *ramRole) state() RAMRoleState {
 func (p *project) state() ProjectState {
 	out := ProjectState{
 		Name: p.name, ThreeTier: p.threeTier, Strict: p.strict, PolicyEcho: p.echo, Users: append([]string{}, p.userNames()...),
-		Objects: []ObjectState{}, Roles: []RoleState{},
+		Objects: []ObjectState{}, Roles: []RoleState{}, Packages: []PackageState{}, Installed: p.installations(),
 	}
 	for o := range p.objects {
 		out.Objects = append(out.Objects, ObjectState{Kind: o.kind, SchemaName: o.schema, Name: o.name})
@@ -127,6 +140,13 @@ func (p *project) state() ProjectState {
 		out.Roles = append(out.Roles, RoleState{
 			Name: r.name, Type: r.typ, Policy: r.policy, Members: append([]string{}, r.members...), Grants: cloneGrants(r.acl),
 		})
+	}
+	for _, k := range p.packagesAt(0) {
+		if k.source == "" {
+			out.Packages = append(out.Packages, PackageState{
+				Name: k.name, CreateTime: k.since, Grants: cloneGrants(k.resources), Allowed: append([]AllowedProject{}, k.allowed...),
+			})
+		}
 	}
 	return out
 }

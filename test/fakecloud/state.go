@@ -50,6 +50,8 @@ type project struct {
 	users     map[string]struct{}
 	objects   map[object]struct{}
 	roles     map[string]*role
+	// packages are by name if the project made them, by source.name if it installed them.
+	packages map[string]*pkg
 	// names are the sorted keys of roles; nil when they have to be sorted anew.
 	names []string
 	// list is what ListRoles answers now; nil when a role has changed since.
@@ -93,18 +95,21 @@ func (r *role) withPolicy(policy string, echo PolicyEcho) *role {
 	return &role{name: r.name, typ: r.typ, policy: policy, shown: echo.show(policy), acl: r.acl, members: r.members}
 }
 
-// revision remembers what a role was before one change; nil if it was not there.
+// revision remembers what a role or a package was before one change; nil if it was not there.
 type revision struct {
 	number uint64
 	seq    int
-	role   string
-	before *role
+	// role or pkg, the key of a package, is what changed.
+	role      string
+	before    *role
+	pkg       string
+	beforePkg *pkg
 }
 
 func newProject(p Project) *project {
 	out := &project{
 		name: fold(p.Name), threeTier: p.ThreeTier, strict: p.Strict, echo: p.PolicyEcho,
-		users: map[string]struct{}{}, objects: map[object]struct{}{}, roles: map[string]*role{},
+		users: map[string]struct{}{}, objects: map[object]struct{}{}, roles: map[string]*role{}, packages: map[string]*pkg{},
 	}
 	for _, name := range builtInRoles {
 		out.roles[name] = &role{name: name, typ: typeAdmin}
@@ -134,7 +139,7 @@ func (p *project) set(name string, r *role) {
 	p.list = nil
 }
 
-// remember keeps the role as it was before a change.
+// remember keeps what there was before a change.
 func (p *project) remember(v revision) {
 	if len(p.history) >= 2*historyLimit {
 		p.history = slices.Clone(p.history[historyLimit:])
@@ -161,11 +166,13 @@ func (p *project) rolesAt(before uint64) *roleList {
 	}
 	then := maps.Clone(p.roles)
 	for _, v := range slices.Backward(late) {
-		if v.before == nil {
+		switch {
+		case v.role == "":
+		case v.before == nil:
 			delete(then, v.role)
-			continue
+		default:
+			then[v.role] = v.before
 		}
-		then[v.role] = v.before
 	}
 	out := &roleList{}
 	for _, n := range slices.Sorted(maps.Keys(then)) {
@@ -202,13 +209,13 @@ func (p *project) since(number uint64) []revision {
 	return p.history[i:]
 }
 
-// exists tells whether a strict project has an object. Wildcards always exist, and so do the
-// project itself and other projects' packages.
+// exists tells whether a strict project has an object. Wildcards always exist, and so does the project
+// itself; other projects' packages do if they are installed.
 func (p *project) exists(g Grant) bool {
 	if !p.strict || strings.Contains(g.Name, "*") || g.Kind == "project" {
 		return true
 	}
-	if g.Kind == "package" && strings.Contains(g.Name, ".") {
+	if g.Kind == "package" && p.packages[strings.TrimPrefix(fold(g.Name), p.name+".")] != nil {
 		return true
 	}
 	_, ok := p.objects[objectOf(g)]
@@ -223,7 +230,7 @@ func objectOf(g Grant) object {
 	return object{fold(g.Kind), schema, fold(g.Name)}
 }
 
-// txn is one hold of the lock by one call. Changes to roles go through it, so that none is missing
+// txn is one hold of the lock by one call. Changes to roles and packages go through it, so that none is missing
 // in the journal or in the history.
 type txn struct {
 	s       *Server

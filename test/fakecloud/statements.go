@@ -12,6 +12,9 @@ type statement struct {
 	object    string
 	principal string
 	roleType  string
+	pkg       packageName
+	// allowed is the project that may install the package, with its label.
+	allowed AllowedProject
 }
 
 // role is the role that the statement is about, for the journal.
@@ -25,6 +28,8 @@ func (s *statement) role() string {
 // verb is one kind of statement.
 type verb struct {
 	write bool
+	// failsLater tells that refusals come through an instance.
+	failsLater bool
 	// exec returns the text of the result.
 	exec func(*txn, *statement, settings) (string, *problem)
 }
@@ -136,9 +141,9 @@ func (p *parser) words() ([]string, *problem) {
 func (p *parser) statement() (*statement, *problem) {
 	switch {
 	case p.keyword("CREATE"):
-		return p.createRole()
+		return p.create()
 	case p.keyword("DROP"), p.keyword("DELETE"):
-		return p.aboutRole(verbDropRole, "ROLE")
+		return p.drop()
 	case p.keyword("DESCRIBE"), p.keyword("DESC"):
 		return p.aboutRole(verbDescribeRole, "ROLE")
 	case p.keyword("SHOW"):
@@ -150,7 +155,7 @@ func (p *parser) statement() (*statement, *problem) {
 	case p.keyword("REVOKE"):
 		return p.grant(verbRevoke, verbRevokeRole, "FROM")
 	}
-	return nil, parseProblem(p.peek())
+	return p.packageStatement()
 }
 
 // aboutRole reads the rest of a statement that names one role after some keywords.

@@ -1,4 +1,4 @@
-// Package maxcompute is a client for roles and their permissions in Alibaba Cloud MaxCompute: the OpenAPI 2022-01-04, and for
+// Package maxcompute is a client for roles, their permissions and packages in Alibaba Cloud MaxCompute: the OpenAPI 2022-01-04, and for
 // what it cannot change, the security statements of the ODPS REST service. It returns the project's own types, classifies
 // every failure as a cloud.Error, makes one attempt per call and leaves retries to its caller.
 package maxcompute
@@ -40,7 +40,8 @@ type Client struct {
 	transport openapi.Transport
 	openAPI   *openapi.Client
 	odps      *url.URL
-	lists     roleLists
+	roles     sharedLists[roleList]
+	packages  sharedLists[packageLists]
 }
 
 // New makes a Client. It fails only if an endpoint is not a URL.

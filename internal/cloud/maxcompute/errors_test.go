@@ -687,3 +687,38 @@ func FuzzNoSecretGetsIntoAnError(f *testing.F) {
 		}
 	})
 }
+
+// slowed is a limiter that notes how long it was asked to wait.
+type slowed struct{ asked []time.Duration }
+
+func (*slowed) Wait(context.Context) (time.Time, error) { return time.Time{}, nil }
+
+func (l *slowed) Throttled(_ time.Time, retryAfter time.Duration) {
+	l.asked = append(l.asked, retryAfter)
+}
+
+func TestTheLimiterIsToldOfARefusalForTheRateInEveryForm(t *testing.T) {
+	for form, f := range forms {
+		for _, code := range []string{"Throttling.User", "Rejected.Throttling", "InternalError"} {
+			t.Run(code+" of the "+form, func(t *testing.T) {
+				limiter := &slowed{}
+				status := 503
+				if f.always != 0 {
+					status = f.always
+				}
+				answers := &script{{status, map[string]string{"Retry-After": "3"}, f.write(503, code, "no luck today")}}
+				c := newLocalClient(t, answers, func(config *maxcompute.Config) { config.Limiter = limiter })
+				if err := operations[f.operation](t.Context(), c); err == nil {
+					t.Error("no error")
+				}
+				var want []time.Duration
+				if strings.Contains(code, "Throttling") {
+					want = []time.Duration{3 * time.Second}
+				}
+				if diff := cmp.Diff(want, limiter.asked); diff != "" {
+					t.Errorf("what the limiter was told (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}

@@ -88,11 +88,11 @@ func decode(call call, a *openapi.Answer) error {
 	return nil
 }
 
-// errNull marks a success whose data is null.
+// errNull marks a success whose data is null, or lacks the lists that were asked for.
 var errNull = errors.New("the data is null")
 
-// IsNull tells whether a call succeeded and answered null. No documentation says what that means: who is sure that there can be nothing
-// may read it so.
+// IsNull tells whether a call succeeded and answered null, or without any of the lists that were asked for. No documentation says what that
+// means: who is sure that there can be nothing may read it so.
 func IsNull(err error) bool { return errors.Is(err, errNull) }
 
 func firstOf(values ...string) string {

@@ -60,7 +60,7 @@ func projectMissing(err error) error {
 type aclEntry struct {
 	Name       string   `json:"name"`
 	SchemaName string   `json:"schemaName,omitempty"`
-	Actions    []string `json:"actions"`
+	Actions    []string `json:"actions,omitempty"`
 }
 
 // wireNames are the fields under which the OpenAPI lists the kinds.
@@ -77,19 +77,37 @@ func (c *Client) GetRoleACL(ctx context.Context, project, role string) (acl.Set,
 	if err != nil {
 		return acl.Set{}, err
 	}
-	for key, list := range data {
-		data[strings.ToLower(key)] = list
+	return readLists(op, data, acl.Kinds)
+}
+
+// readLists reads the entries of some kinds; a kind that is not listed has none.
+func readLists(op string, lists map[string][]aclEntry, kinds []acl.Kind) (acl.Set, error) {
+	folded := make(map[string][]aclEntry, len(lists))
+	for key, list := range lists {
+		folded[strings.ToLower(key)] = list
 	}
 	var grants []acl.Grant
-	for _, kind := range acl.Kinds {
-		for _, entry := range data[wireNames[kind]] {
-			if entry.Name == "" || entry.Actions == nil {
+	for _, kind := range kinds {
+		for _, entry := range folded[wireNames[kind]] {
+			// A documented sample has a line break at the end of a name.
+			name := strings.TrimSpace(entry.Name)
+			if name == "" || entry.Actions == nil {
 				return acl.Set{}, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a grant without a name or actions"}
 			}
-			grants = append(grants, acl.Grant{Kind: kind, Schema: entry.SchemaName, Name: entry.Name, Actions: entry.Actions})
+			grants = append(grants, acl.Grant{Kind: kind, Schema: entry.SchemaName, Name: name, Actions: entry.Actions})
 		}
 	}
 	return acl.NewSet(grants...), nil
+}
+
+// writeLists spells an ACL as request bodies do, which know no schema.
+func writeLists(set acl.Set) map[string][]aclEntry {
+	lists := map[string][]aclEntry{}
+	for _, grant := range set.Grants() {
+		wire := wireNames[grant.Kind]
+		lists[wire] = append(lists[wire], aclEntry{Name: grant.Name, Actions: grant.Actions})
+	}
+	return lists
 }
 
 // Expressible splits an ACL into what the body of CreateRole can say and what needs statements: the body knows no schema.
@@ -118,12 +136,7 @@ func (c *Client) CreateRole(ctx context.Context, project, role, roleType string,
 	}
 	body := map[string]any{"name": created.Name, "type": created.Type}
 	if !set.Empty() {
-		lists := map[string][]aclEntry{}
-		for _, grant := range set.Grants() {
-			wire := wireNames[grant.Kind]
-			lists[wire] = append(lists[wire], aclEntry{Name: grant.Name, Actions: grant.Actions})
-		}
-		body["acl"] = lists
+		body["acl"] = writeLists(set)
 	}
 	err := c.do(ctx, call{
 		action: "CreateRole", op: fmt.Sprintf("create role %s in project %s", role, project), method: http.MethodPost,
@@ -132,11 +145,11 @@ func (c *Client) CreateRole(ctx context.Context, project, role, roleType string,
 	if err != nil {
 		if !cloud.Refused(err) || cloud.CodeOf(err) == cloud.AlreadyExists {
 			// The role may exist by now, by this call or by somebody else's.
-			c.lists.doubtful(ctx, project)
+			c.roles.doubt(ctx, project)
 		}
 		return err
 	}
-	c.lists.created(ctx, project, created)
+	c.roles.follow(ctx, project, func(list roleList) { list[strings.ToLower(role)] = created })
 	return nil
 }
 
@@ -147,10 +160,10 @@ func (c *Client) DeleteRole(ctx context.Context, project, role string) error {
 		segments: []string{"projects", project, "roles", role},
 	})
 	if err != nil {
-		c.lists.doubtful(ctx, project)
+		c.roles.doubt(ctx, project)
 		return err
 	}
-	c.lists.deleted(ctx, project, role)
+	c.roles.follow(ctx, project, func(list roleList) { delete(list, strings.ToLower(role)) })
 	return nil
 }
 
