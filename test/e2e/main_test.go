@@ -74,6 +74,14 @@ func (s space) secret() *corev1.Secret { return bed.NewSecret(s.namespace) }
 
 func (s space) connection() *v1alpha1.Connection { return bed.NewConnection(s.namespace, 1000) }
 
+// clusterConnection is named like the namespace, takes its Secret from there, and allows nobody.
+func (s space) clusterConnection() *v1alpha1.ClusterConnection {
+	connection := &v1alpha1.ClusterConnection{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}
+	connection.Spec.ConnectionSpec = s.connection().Spec
+	connection.Spec.AlibabaCloud.Credentials.SecretRef.Namespace = s.namespace
+	return connection
+}
+
 func (s space) role(name string, actions ...string) *v1alpha1.ProjectRole {
 	return bed.NewRole(s.namespace, name, s.project, name, v1alpha1.TableGrant{Name: "orders", Actions: actions})
 }

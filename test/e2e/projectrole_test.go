@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,22 +26,42 @@ const (
 	poll    = 50 * time.Millisecond
 )
 
+// gone is what is seen of an object that does not exist.
+const gone = "gone"
+
 // seen is what a user sees of an object: Ready with its reason, and what kstatus makes of it.
 func seen(obj conditions.Object) func() string {
+	key := client.ObjectKey{Namespace: obj.GetNamespace(), Name: obj.GetName()}
 	return func() string {
-		key := client.ObjectKey{Namespace: obj.GetNamespace(), Name: obj.GetName()}
-		o, ok := obj.(client.Object)
+		// A fresh one: what has gone from an object would stay in one that was read before.
+		value := reflect.ValueOf(obj).Elem()
+		fresh, ok := reflect.TypeAssert[client.Object](reflect.New(value.Type()))
 		if !ok {
 			return "not an object"
 		}
-		if err := bed.Kube.Get(context.Background(), key, o); err != nil {
-			return client.IgnoreNotFound(err).Error()
+		switch err := bed.Kube.Get(context.Background(), key, fresh); {
+		case apierrors.IsNotFound(err):
+			return gone
+		case err != nil:
+			return err.Error()
 		}
+		value.Set(reflect.ValueOf(fresh).Elem())
 		ready := conditions.ReadyCondition(obj)
 		if ready == nil {
 			return "no Ready condition"
 		}
-		return string(ready.Status) + "/" + ready.Reason + " " + kstatusOf(o)
+		return string(ready.Status) + "/" + ready.Reason + " " + kstatusOf(fresh)
+	}
+}
+
+// told is the message of an object's Ready condition.
+func told(obj conditions.Object) func() string {
+	look := seen(obj)
+	return func() string {
+		if summary := look(); conditions.ReadyCondition(obj) == nil || summary == gone {
+			return summary
+		}
+		return conditions.ReadyCondition(obj).Message
 	}
 }
 
@@ -55,10 +77,11 @@ func kstatusOf(obj client.Object) string {
 	return string(result.Status)
 }
 
-func grantsOf(s space, role string) func() string {
+// grantsOf is what the role called reader holds in the cloud.
+func grantsOf(s space) func() string {
 	return func() string {
 		var out []string
-		for _, g := range bed.Cloud.RoleGrants(s.project, role) {
+		for _, g := range bed.Cloud.RoleGrants(s.project, "reader") {
 			out = append(out, g.Name+":"+strings.Join(g.Actions, ","))
 		}
 		return strings.Join(out, " ")
@@ -73,7 +96,7 @@ func TestAManifestBecomesAConvergedACL(t *testing.T) {
 	out, err := kubectl(t, "", "wait", "--for=condition=Ready", "--timeout=30s", "-n", s.namespace, "projectrole/reader", "connection/prod")
 	g.Expect(err).NotTo(HaveOccurred(), out)
 	g.Expect(seen(role)()).To(Equal("True/Succeeded Current"))
-	g.Expect(grantsOf(s, "reader")()).To(Equal("orders:describe,select"))
+	g.Expect(grantsOf(s)()).To(Equal("orders:describe,select"))
 
 	out, err = kubectl(t, "", "get", "maxcompute", "-n", s.namespace)
 	g.Expect(err).NotTo(HaveOccurred(), out)
@@ -83,11 +106,11 @@ func TestAManifestBecomesAConvergedACL(t *testing.T) {
 	g.Expect(out).To(MatchRegexp(`MESSAGE +CONNECTION +SUSPENDED`))
 
 	g.Expect(bed.Cloud.Revoke(s.project, "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}})).To(Succeed())
-	g.Eventually(grantsOf(s, "reader"), timeout, poll).Should(Equal("orders:describe,select"), "the drift is corrected")
+	g.Eventually(grantsOf(s), timeout, poll).Should(Equal("orders:describe,select"), "the drift is corrected")
 
 	out, err = kubectl(t, "", "patch", "mcrole/reader", "-n", s.namespace, "--type=json", "-p", `[{"op":"replace","path":"/spec/acl/tables/0/actions","value":["Select"]}]`)
 	g.Expect(err).NotTo(HaveOccurred(), out)
-	g.Eventually(grantsOf(s, "reader"), timeout, poll).Should(Equal("orders:select"), "the shrink is carried out")
+	g.Eventually(grantsOf(s), timeout, poll).Should(Equal("orders:select"), "the shrink is carried out")
 	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
 
 	out, err = kubectl(t, "", "delete", "mcrole/reader", "-n", s.namespace, "--timeout=30s")

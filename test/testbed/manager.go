@@ -19,7 +19,8 @@ func (m *Manager) Start(flags ...string) error {
 	// Not bound to a context: the manager is ended by Stop or Kill, and waited for.
 	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0"}, flags...)...) //nolint:noctx // see above
 	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.kubeconfig)
-	m.command.Stderr = m.log
+	// Libraries may print, too.
+	m.command.Stdout, m.command.Stderr = m.log, m.log
 	return m.command.Start()
 }
 
@@ -38,7 +39,7 @@ func (m *Manager) end(signal os.Signal) {
 	m.command = nil
 }
 
-// Output is what the manager has logged so far.
+// Output is what the manager has logged and printed so far.
 func (m *Manager) Output() string {
 	text, err := os.ReadFile(m.log.Name())
 	if err != nil {

@@ -23,7 +23,7 @@ func (b *Testbed) NewConnection(namespace string, qps int32) *v1alpha1.Connectio
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region:      "cn-hangzhou",
 			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: b.CloudURL, ODPS: b.CloudURL + "/api"},
-			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: v1alpha1.SecretReference{Name: "alibaba"}},
+			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: "alibaba"}},
 			RateLimits:  &v1alpha1.AlibabaCloudRateLimits{MaxCompute: &v1alpha1.RateLimit{QPS: qps}},
 		}},
 	}
