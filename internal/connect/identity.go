@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -101,7 +102,7 @@ func namespaceOf(connection Connection, given string) (string, error) {
 // secret reads the keys of a Secret.
 func (r *Resolver) secret(ctx context.Context, namespace, name string, local bool) (openapi.Keys, error) {
 	secret := &corev1.Secret{}
-	err := r.Secrets.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret)
+	err := r.Secrets.Get(unlogged(ctx), client.ObjectKey{Namespace: namespace, Name: name}, secret)
 	where := place(namespace, local)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -120,6 +121,10 @@ func (r *Resolver) secret(ctx context.Context, namespace, name string, local boo
 	return openapi.Keys{AccessKeyID: value("accessKeyId"), AccessKeySecret: value("accessKeySecret"), SecurityToken: value("securityToken")}, nil
 }
 
+// unlogged keeps a call to the Kubernetes API out of the log: at its highest verbosity, the client prints the bodies of requests and
+// answers, with all that is in them.
+func unlogged(ctx context.Context) context.Context { return logr.NewContext(ctx, logr.Discard()) }
+
 // place names a namespace in a message.
 func place(namespace string, local bool) string {
 	if local {
@@ -135,7 +140,7 @@ func (r *Resolver) token(ctx context.Context, who identity) (string, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		Audiences: []string{w.Audience}, ExpirationSeconds: new(int64(tokenDuration / time.Second)),
 	}}
-	err := r.Tokens.Create(ctx, account, request)
+	err := r.Tokens.Create(unlogged(ctx), account, request)
 	where := place(w.ServiceAccountNamespace, who.local)
 	switch {
 	case apierrors.IsNotFound(err):

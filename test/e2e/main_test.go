@@ -48,6 +48,9 @@ func run(m *testing.M) (code int, err error) {
 
 func startManager() error { return bed.Manager.Start("--default-interval=2s") }
 
+// shownLog is how much of the manager's log a failed test shows.
+const shownLog = 64 << 10
+
 // space is a namespace with a project of its own.
 type space struct {
 	namespace, project string
@@ -59,9 +62,11 @@ func newSpace(t *testing.T) space {
 	create(t, namespace)
 	s := space{namespace: namespace.Name, project: "p_" + namespace.Name[len("e2e-"):]}
 	bed.Cloud.AddProject(fakecloud.Project{Name: s.project})
+	logged := len(bed.Manager.Output())
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the manager's log:\n%s", bed.Manager.Output())
+			log := bed.Manager.Output()[logged:]
+			t.Logf("the end of the manager's log:\n%s", log[max(0, len(log)-shownLog):])
 		}
 		if violations := bed.Cloud.Violations(); len(violations) > 0 {
 			t.Errorf("the fake cloud was asked for what it does not have: %v", violations)

@@ -29,7 +29,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -40,6 +39,13 @@ const (
 	sessionSecrets = "session secrets"
 	accountTokens  = "tokens of service accounts"
 	storedSecrets  = "secrets of Secrets"
+)
+
+// The paths of the three services.
+const (
+	openAPIPath    = "/api/v1"
+	statementsPath = "/api/projects"
+	tokensPath     = "/"
 )
 
 // echo is a way in which a service, or a proxy before it, repeats a request in a refusal.
@@ -258,160 +264,189 @@ type account struct {
 	role       *v1alpha1.ProjectRole
 }
 
-// accountOf makes a Connection and a role with a grant, a policy and a member.
-func (s space) accountOf(name, endpoint string, credentials v1alpha1.AlibabaCloudCredentials, assumed *v1alpha1.AssumeRole) account {
-	a := account{s.sessionConnection(credentials), s.role(name, "Select")}
+// life is what Connections and roles go through, and what can be seen of it.
+type life struct {
+	Gomega
+	space
+	t       *testing.T
+	tap     *wiretap
+	metrics string
+
+	// temporary is the identity whose key, secret and token are in the Secret of keys and assumed.
+	temporary fakecloud.Identity
+	// target is what assumed assumes.
+	target fakecloud.RAMRole
+	// failing has the wrong secret.
+	keys, workload, assumed, failing account
+	// visible is all that was to be seen in objects, events and metrics.
+	visible strings.Builder
+}
+
+func newLife(t *testing.T) *life {
+	t.Helper()
+	g := NewWithT(t)
+	l := &life{Gomega: g, t: t, space: newSpace(t)}
+	tap, endpoint := newWiretap(t)
+	l.tap, l.metrics = tap, verbosely(t, g)
+	id := strings.ToUpper(l.namespace[len("e2e-"):])
+	l.temporary = fakecloud.Identity{AccessKeyID: "TMP" + id, AccessKeySecret: "fake-temporary-secret-" + id, SecurityToken: "fake-temporary-token-" + id}
+	bed.Cloud.AddIdentity(l.temporary)
+	wrong := l.temporary
+	wrong.AccessKeySecret = "fake-wrong-secret-" + id
+	right, mistaken := l.keep("right", l.temporary), l.keep("wrong", wrong)
+	assume := &v1alpha1.AssumeRole{RoleARN: ramAccount + "role/assumed-" + l.project}
+	l.target = fakecloud.RAMRole{Arn: assume.RoleARN, TrustedAccessKeys: []string{l.temporary.AccessKeyID}}
+	bed.Cloud.AddRAMRole(l.target)
+	create(t, l.serviceAccount())
+	l.keys = l.begin("keys", endpoint, right, nil)
+	l.workload = l.begin("workload", endpoint, v1alpha1.AlibabaCloudCredentials{WorkloadIdentity: l.trusted(t, g)}, nil)
+	l.assumed = l.begin("assumed", endpoint, right, assume)
+	l.failing = l.begin("failing", endpoint, mistaken, nil)
+	return l
+}
+
+// keep puts an identity into a Secret whose values the wiretap knows, too.
+func (l *life) keep(name string, identity fakecloud.Identity) v1alpha1.AlibabaCloudCredentials {
+	l.tap.remember(storedSecrets, identity.AccessKeySecret)
+	l.tap.remember(securityTokens, identity.SecurityToken)
+	create(l.t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: name}, StringData: map[string]string{
+		"accessKeyId": identity.AccessKeyID, "accessKeySecret": identity.AccessKeySecret, "securityToken": identity.SecurityToken,
+	}})
+	return v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: name}}
+}
+
+// begin creates a Connection and a role with a grant, a policy and a member.
+func (l *life) begin(name, endpoint string, credentials v1alpha1.AlibabaCloudCredentials, assume *v1alpha1.AssumeRole) account {
+	a := account{l.sessionConnection(credentials), l.role(name, "Select")}
 	a.connection.Name, a.role.Spec.ConnectionRef.Name = name, name
-	a.connection.Spec.AlibabaCloud.AssumeRole = assumed
+	a.connection.Spec.AlibabaCloud.AssumeRole = assume
 	a.connection.Spec.AlibabaCloud.Endpoints = &v1alpha1.AlibabaCloudEndpoints{MaxCompute: endpoint, ODPS: endpoint + "/api", STS: endpoint}
 	a.role.Spec.Members = []string{"RAM$corp:alice"}
 	a.role.Spec.Policy = &runtime.RawExtension{Raw: []byte(`{"Version":"1","Statement":[{"Effect":"Allow","Action":["odps:Select"],"Resource":["acs:odps:*:projects/x/tables/*"]}]}`)}
+	create(l.t, a.connection, a.role)
 	return a
 }
 
-// secretOf is a Secret whose values the wiretap knows, too.
-func (s space) secretOf(w *wiretap, name string, identity fakecloud.Identity) (*corev1.Secret, v1alpha1.AlibabaCloudCredentials) {
-	w.remember(storedSecrets, identity.AccessKeySecret)
-	w.remember(securityTokens, identity.SecurityToken)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, StringData: map[string]string{
-		"accessKeyId": identity.AccessKeyID, "accessKeySecret": identity.AccessKeySecret, "securityToken": identity.SecurityToken,
-	}}
-	return secret, v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: name}}
+// working are those whose credentials are good, sessions those of them that open sessions.
+func (l *life) working() []account  { return []account{l.keys, l.workload, l.assumed} }
+func (l *life) sessions() []account { return []account{l.workload, l.assumed} }
+
+// until waits for what is seen of roles, and records what else is to be seen then.
+func (l *life) until(accounts []account, match OmegaMatcher) {
+	l.t.Helper()
+	for _, a := range accounts {
+		look, nudged := seen(a.role), time.Time{}
+		l.Eventually(func() string {
+			// Rarely enough that a pass comes to its end in between.
+			if time.Since(nudged) > 3*time.Second {
+				nudge(l.t, l, a.connection)
+				nudge(l.t, l, a.role)
+				nudged = time.Now()
+			}
+			return look()
+		}, timeout, poll).Should(match, a.role.Name)
+	}
+	l.record()
 }
 
-// TestNoSecretAnywhere leads Connections and roles through a life with all sorts of failures, and then looks for every secret that was part
-// of it in what the manager has logged, in events, in objects and in metrics.
-func TestNoSecretAnywhere(t *testing.T) {
-	g := NewWithT(t)
-	s := newSpace(t)
-	tap, endpoint := newWiretap(t)
-	metrics := verbosely(t, g)
-
-	id := strings.ToUpper(s.namespace[len("e2e-"):])
-	temporary := fakecloud.Identity{AccessKeyID: "TMP" + id, AccessKeySecret: "fake-temporary-secret-" + id, SecurityToken: "fake-temporary-token-" + id}
-	bed.Cloud.AddIdentity(temporary)
-	wrong := temporary
-	wrong.AccessKeySecret = "fake-wrong-secret-" + id
-	rightSecret, right := s.secretOf(tap, "right", temporary)
-	wrongSecret, mistaken := s.secretOf(tap, "wrong", wrong)
-	identity := s.trusted(t, g)
-	assumed := &v1alpha1.AssumeRole{RoleARN: ramAccount + "role/assumed-" + s.project}
-	target := fakecloud.RAMRole{Arn: assumed.RoleARN, TrustedAccessKeys: []string{temporary.AccessKeyID}}
-	bed.Cloud.AddRAMRole(target)
-
-	failing := s.accountOf("failing", endpoint, mistaken, nil)
-	working := []account{
-		s.accountOf("keys", endpoint, right, nil),
-		s.accountOf("workload", endpoint, v1alpha1.AlibabaCloudCredentials{WorkloadIdentity: identity}, nil),
-		s.accountOf("assumed", endpoint, right, assumed),
+func (l *life) record() {
+	for _, kind := range []schema.GroupVersionKind{
+		v1alpha1.GroupVersion.WithKind("ProjectRoleList"), v1alpha1.GroupVersion.WithKind("ConnectionList"),
+		v1alpha1.GroupVersion.WithKind("ClusterConnectionList"), eventsv1.SchemeGroupVersion.WithKind("EventList"),
+	} {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind)
+		l.Expect(bed.Kube.List(l.t.Context(), list)).To(Succeed())
+		text, err := yaml.Marshal(list)
+		l.Expect(err).NotTo(HaveOccurred())
+		l.visible.Write(text)
 	}
-	var visible strings.Builder
-	record := func() {
-		for _, kind := range []schema.GroupVersionKind{
-			v1alpha1.GroupVersion.WithKind("ProjectRoleList"), v1alpha1.GroupVersion.WithKind("ConnectionList"),
-			v1alpha1.GroupVersion.WithKind("ClusterConnectionList"), eventsv1.SchemeGroupVersion.WithKind("EventList"),
-		} {
-			list := &unstructured.UnstructuredList{}
-			list.SetGroupVersionKind(kind)
-			g.Expect(bed.Kube.List(t.Context(), list)).To(Succeed())
-			text, err := yaml.Marshal(list)
-			g.Expect(err).NotTo(HaveOccurred())
-			visible.Write(text)
-		}
-		visible.WriteString(page(t, g, metrics))
-	}
-	until := func(accounts []account, match OmegaMatcher) {
-		t.Helper()
-		for _, a := range accounts {
-			look, nudged := seen(a.role), time.Time{}
-			g.Eventually(func() string {
-				// Rarely enough that a pass comes to its end in between.
-				if time.Since(nudged) > 3*time.Second {
-					nudge(t, g, a.connection)
-					nudge(t, g, a.role)
-					nudged = time.Now()
-				}
-				return look()
-			}, timeout, poll).Should(match, a.role.Name)
-		}
-		record()
-	}
+	l.visible.WriteString(page(l.t, l, l.metrics))
+}
 
-	create(t, s.serviceAccount(), rightSecret, wrongSecret)
-	for _, a := range append(working, failing) {
-		create(t, a.connection, a.role)
-	}
-	until(working, Equal(owns))
-	g.Eventually(seen(failing.role), timeout, poll).Should(Equal("False/AuthenticationFailed InProgress"))
-	g.Eventually(seen(failing.connection), timeout, poll).Should(Equal("False/AuthenticationFailed InProgress"))
-
-	bed.Cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultThrottle, Project: s.project})
-	until(working, Equal("False/RemoteUnavailable InProgress"))
-	bed.Cloud.ClearFaults()
-	until(working, Equal(owns))
-
-	// The paths of the three services.
-	const openAPI, statements, tokens = "/api/v1", "/api/projects", "/"
-	revoke := func() {
-		for _, a := range working {
+// repeat has the services answer with what they were asked.
+func (l *life) repeat() {
+	l.t.Helper()
+	drift := func() {
+		for _, a := range l.working() {
 			orders := fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}}
-			g.Expect(bed.Cloud.Revoke(s.project, a.role.Spec.RoleName, orders)).To(Succeed())
+			l.Expect(bed.Cloud.Revoke(l.project, a.role.Spec.RoleName, orders)).To(Succeed())
 		}
 	}
 	for _, phase := range []struct {
 		below   string
 		echo    echo
 		disturb func()
-		meets   []account
 	}{
-		{openAPI, echoInvalid, func() {}, working},
-		{openAPI, echoSigned, func() {}, working},
-		{openAPI, echoPage, func() {}, working},
-		{statements, echoXML, revoke, working},
+		{openAPIPath, echoInvalid, func() {}},
+		{openAPIPath, echoSigned, func() {}},
+		{openAPIPath, echoPage, func() {}},
+		{statementsPath, echoXML, drift},
 	} {
-		tap.repeat(phase.below, phase.echo)
+		l.tap.repeat(phase.below, phase.echo)
 		phase.disturb()
-		until(phase.meets, HavePrefix("False/"))
-		g.Eventually(tap.repeated, timeout, poll).Should(BeNumerically(">=", len(phase.meets)))
-		tap.repeat("", nil)
-		until(working, Equal(owns))
+		l.until(l.working(), HavePrefix("False/"))
+		l.Eventually(l.tap.repeated, timeout, poll).Should(BeNumerically(">=", len(l.working())))
+		l.tap.repeat("", nil)
+		l.until(l.working(), Equal(owns))
 	}
+}
 
-	sessions := working[1:]
-	tap.repeat(tokens, echoInvalid)
+// loseSessions ends the sessions while the token service repeats what it is asked, and then refuses to open others.
+func (l *life) loseSessions() {
+	l.t.Helper()
+	l.tap.repeat(tokensPath, echoInvalid)
 	bed.Cloud.ExpireSessions()
-	until(sessions, Equal("False/ConnectionNotReady InProgress"))
-	g.Expect(tap.repeated()).To(BeNumerically(">=", len(sessions)))
-	bed.Cloud.RemoveRAMRole(assumed.RoleARN)
-	bed.Cloud.RemoveRAMRole(identity.RoleARN)
-	tap.repeat("", nil)
-	for _, a := range sessions {
-		g.Eventually(told(a.role), timeout, poll).Should(ContainSubstring("EntityNotExist.Role"))
+	l.until(l.sessions(), Equal("False/ConnectionNotReady InProgress"))
+	l.Expect(l.tap.repeated()).To(BeNumerically(">=", len(l.sessions())))
+	bed.Cloud.RemoveRAMRole(l.target.Arn)
+	bed.Cloud.RemoveRAMRole(l.workload.connection.Spec.AlibabaCloud.Credentials.WorkloadIdentity.RoleARN)
+	l.tap.repeat("", nil)
+	for _, a := range l.sessions() {
+		l.Eventually(told(a.role), timeout, poll).Should(ContainSubstring("EntityNotExist.Role"))
 	}
-	record()
-	bed.Cloud.AddRAMRole(target)
-	s.trusted(t, g)
-	until(working, Equal(owns))
+	l.record()
+	bed.Cloud.AddRAMRole(l.target)
+	l.trusted(l.t, l)
+	l.until(l.working(), Equal(owns))
+}
 
-	for _, a := range append(working, failing) {
-		g.Expect(bed.Kube.Delete(t.Context(), a.role)).To(Succeed())
-		g.Expect(bed.Kube.Delete(t.Context(), a.connection)).To(Succeed())
-		for _, obj := range []conditions.Object{a.role, a.connection} {
-			g.Eventually(seen(obj), timeout, poll).Should(Equal(gone))
-		}
+func (l *life) end() {
+	l.t.Helper()
+	for _, a := range append(l.working(), l.failing) {
+		l.Expect(bed.Kube.Delete(l.t.Context(), a.role)).To(Succeed())
+		l.Expect(bed.Kube.Delete(l.t.Context(), a.connection)).To(Succeed())
+		l.Eventually(seen(a.role), timeout, poll).Should(Equal(gone))
+		l.Eventually(seen(a.connection), timeout, poll).Should(Equal(gone))
 	}
-	record()
+	l.record()
+}
+
+// TestNoSecretAnywhere leads Connections and roles through a life with all sorts of failures, and then looks for every secret that was part
+// of it in what the manager has logged, in events, in objects and in metrics.
+func TestNoSecretAnywhere(t *testing.T) {
+	l := newLife(t)
+	l.until(l.working(), Equal(owns))
+	l.Eventually(seen(l.failing.role), timeout, poll).Should(Equal("False/AuthenticationFailed InProgress"))
+	l.Eventually(seen(l.failing.connection), timeout, poll).Should(Equal("False/AuthenticationFailed InProgress"))
+	bed.Cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultThrottle, Project: l.project})
+	l.until(l.working(), Equal("False/RemoteUnavailable InProgress"))
+	bed.Cloud.ClearFaults()
+	l.until(l.working(), Equal(owns))
+	l.repeat()
+	l.loseSessions()
+	l.end()
 
 	for _, what := range []string{signatures, securityTokens, sessionSecrets, accountTokens, storedSecrets} {
-		g.Expect(tap.known[what]).NotTo(BeEmpty(), "there were %s to look for", what)
+		l.Expect(l.tap.known[what]).NotTo(BeEmpty(), "there were %s to look for", what)
 	}
 	log := bed.Manager.Output()
-	g.Expect(log).To(ContainSubstring("LEVEL(-5)"), "the manager says much")
-	g.Expect(visible.String()).To(And(ContainSubstring("reason: AuthenticationFailed"), ContainSubstring("controller_runtime_reconcile_total")))
+	l.Expect(log).To(ContainSubstring("LEVEL(-5)"), "the manager says much")
+	l.Expect(l.visible.String()).To(And(ContainSubstring("reason: AuthenticationFailed"), ContainSubstring("controller_runtime_reconcile_total")))
 	for place, text := range map[string]string{
-		"the log": log, "bodies of requests to the API server that the log holds": undump(log), "objects, events and metrics": visible.String(),
+		"the log": log, "bodies of requests to the API server that the log holds": undump(log), "objects, events and metrics": l.visible.String(),
 	} {
-		t.Run(place, func(t *testing.T) { NewWithT(t).Expect(tap.leaks(text)).To(BeEmpty()) })
+		t.Run(place, func(t *testing.T) { NewWithT(t).Expect(l.tap.leaks(text)).To(BeEmpty()) })
 	}
 }
 
