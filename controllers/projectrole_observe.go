@@ -24,6 +24,12 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 	if deleting && !conditions.OwnsAnything(role) {
 		return roleState{}, nil
 	}
+	if deleting {
+		// The role may have come to belong to an older object since this one made it: then it is not this one's to take away.
+		if owner, err := k.owner(ctx, role); err != nil || owner != nil {
+			return roleState{}, err
+		}
+	}
 	account, err := k.account(ctx, role)
 	if err != nil {
 		return roleState{}, err

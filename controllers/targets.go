@@ -27,15 +27,25 @@ func targetOf(o client.Object) []string {
 	return []string{strings.ToLower(role.Spec.ProjectName + "/" + role.Spec.RoleName)}
 }
 
-// checkOwner stalls an object whose role an older object owns. Suspended and deleting objects still own theirs.
+// checkOwner stalls an object whose role an older object owns.
 func (k *projectRoleKind) checkOwner(ctx context.Context, role *v1alpha1.ProjectRole) error {
 	if role.IsObserved() {
 		return nil
 	}
+	owner, err := k.owner(ctx, role)
+	if err != nil || owner == nil {
+		return err
+	}
+	return conditions.Stall(v1alpha1.ReasonTargetConflict, "%s belongs to the older ProjectRole %s/%s", nameOf(role), owner.Namespace, owner.Name)
+}
+
+// owner finds the older object that owns the role which an object names; nil if there is none. Suspended and deleting objects still own
+// theirs.
+func (k *projectRoleKind) owner(ctx context.Context, role *v1alpha1.ProjectRole) (*v1alpha1.ProjectRole, error) {
 	var rivals v1alpha1.ProjectRoleList
 	err := k.reader.List(ctx, &rivals, client.MatchingFields{targetIndex: targetOf(role)[0]}, client.DisableReadYourWritesConsistency)
 	if err != nil {
-		return fmt.Errorf("list the objects of a role: %w", err)
+		return nil, fmt.Errorf("list the objects of a role: %w", err)
 	}
 	for i := range rivals.Items {
 		rival := &rivals.Items[i]
@@ -43,15 +53,11 @@ func (k *projectRoleKind) checkOwner(ctx context.Context, role *v1alpha1.Project
 			continue
 		}
 		same, err := k.accounts.SameEndpoint(ctx, rival, rival.Spec.ConnectionRef, role, role.Spec.ConnectionRef)
-		if err != nil {
-			return err
-		}
-		if same {
-			return conditions.Stall(v1alpha1.ReasonTargetConflict, "role %s in project %s belongs to the older ProjectRole %s/%s",
-				role.Spec.RoleName, role.Spec.ProjectName, rival.Namespace, rival.Name)
+		if err != nil || same {
+			return rival, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // contends tells whether an object can own its target: not if it only observes, nor if it has nothing there and its ClusterConnection does

@@ -84,3 +84,26 @@ func TestTheSameNameElsewhereIsNoConflict(t *testing.T) {
 		t.Errorf("roles: %s", got)
 	}
 }
+
+// TestARoleThatBelongsToAnOlderObjectIsNotTakenAway: an older object that only observed comes to own a role that a younger one has made.
+func TestARoleThatBelongsToAnOlderObjectIsNotTakenAway(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true // the role is only one of the two objects'
+	a, b := rival("a", "reader", 0), rival("b", "reader", 1)
+	a.Spec.ManagementPolicy, a.Spec.AdoptionPolicy = v1alpha1.ManagementObserve, v1alpha1.AdoptionAdopt
+	h.create(a)
+	h.create(b)
+	mustBe(t, h.settle(a), metav1.ConditionTrue, v1alpha1.ReasonObserved)
+	mustBe(t, h.settle(b), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.edit(a, func(r *v1alpha1.ProjectRole) { r.Spec.ManagementPolicy = v1alpha1.ManagementAuthoritative })
+	mustBe(t, h.settle(a), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	mustBe(t, h.settle(b), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
+	writes := len(h.cloud.Writes())
+	h.delete(b)
+	if left := h.settle(b); left != nil {
+		t.Errorf("after the deletion: %s", describe(left))
+	}
+	if n := len(h.cloud.Writes()) - writes; n > 0 || !h.cloud.RoleExists(project, "reader") {
+		t.Errorf("%d writes; the role exists: %v", n, h.cloud.RoleExists(project, "reader"))
+	}
+}
