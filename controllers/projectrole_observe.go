@@ -18,6 +18,10 @@ import (
 // somebody else's.
 const freshList = 10 * time.Second
 
+// adoptionAge is how old an object must be to adopt a role. Of two that are created in one moment, one may make the role before the other
+// knows of it; by then it does, and finds out whose the role is.
+const adoptionAge = 2 * time.Second
+
 // Observe implements engine.Kind. A deletion that has nothing to take back needs no cloud, and so no Connection.
 func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRole) (roleState, error) {
 	deleting := !role.DeletionTimestamp.IsZero()
@@ -38,6 +42,9 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 	have.endpoint = account.Endpoint
 	if err == nil && !have.exists && deleting && role.Status.Creating && k.clock.Since(role.DeletionTimestamp.Time) < lateWrite {
 		err = conditions.Wait(v1alpha1.ReasonProgressing, "a create was sent whose outcome is not known; the role is looked for until %s after the deletion, in case it comes late", lateWrite)
+	}
+	if err == nil && have.exists && !claims(role) && !role.IsObserved() && k.clock.Since(role.CreationTimestamp.Time) < adoptionAge {
+		err = conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", nameOf(role), adoptionAge)
 	}
 	return have, account.Noticed(err)
 }

@@ -107,3 +107,18 @@ func TestARoleThatBelongsToAnOlderObjectIsNotTakenAway(t *testing.T) {
 		t.Errorf("%d writes; the role exists: %v", n, h.cloud.RoleExists(project, "reader"))
 	}
 }
+
+// TestAnObjectOfThisMomentAdoptsNothing: whoever made the role may be an object that this one does not see yet.
+func TestAnObjectOfThisMomentAdoptsNothing(t *testing.T) {
+	h := newHarness(t)
+	h.existing()
+	role := wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionAdopt)
+	role.CreationTimestamp = metav1.NewTime(time.Now().Add(time.Hour)) // a moment that does not pass during the test
+	h.create(role)
+	h.try(role, 1)
+	mustBe(t, h.get(role), metav1.ConditionFalse, v1alpha1.ReasonProgressing)
+	h.mustHold(theirs)
+	if n := len(h.cloud.Writes()); n > 0 {
+		t.Errorf("%d writes", n)
+	}
+}

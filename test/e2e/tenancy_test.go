@@ -48,11 +48,11 @@ func (n tenant) rival(project string, actions ...string) *v1alpha1.ProjectRole {
 	return role
 }
 
-// writers are the access keys that have asked for changes in a project.
+// writers are the access keys that have changed something in a project.
 func writers(project string) map[string]bool {
 	keys := map[string]bool{}
 	for _, e := range bed.Cloud.Writes() {
-		if e.Project == project {
+		if e.Project == project && e.Applied {
 			keys[e.AccessKeyID] = true
 		}
 	}
