@@ -40,13 +40,22 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 	}
 	have, err := k.look(ctx, account.MaxCompute, role)
 	have.endpoint = account.Endpoint
-	if err == nil && !have.exists && deleting && role.Status.Creating && k.clock.Since(role.DeletionTimestamp.Time) < lateWrite {
-		err = conditions.Wait(v1alpha1.ReasonProgressing, "a create was sent whose outcome is not known; the role is looked for until %s after the deletion, in case it comes late", lateWrite)
-	}
-	if err == nil && have.exists && !claims(role) && !role.IsObserved() && k.clock.Since(role.CreationTimestamp.Time) < adoptionAge {
-		err = conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", nameOf(role), adoptionAge)
+	if err == nil {
+		err = k.tooSoon(role, have)
 	}
 	return have, account.Noticed(err)
+}
+
+// tooSoon keeps a pass from deciding what a moment later it would know better.
+func (k *projectRoleKind) tooSoon(role *v1alpha1.ProjectRole, have roleState) error {
+	deleting := !role.DeletionTimestamp.IsZero()
+	switch {
+	case deleting && role.Status.Creating && !have.exists && k.clock.Since(role.DeletionTimestamp.Time) < lateWrite:
+		return conditions.Wait(v1alpha1.ReasonProgressing, "a create was sent whose outcome is not known; the role is looked for until %s after the deletion, in case it comes late", lateWrite)
+	case !deleting && have.exists && !claims(role) && !role.IsObserved() && k.clock.Since(role.CreationTimestamp.Time) < adoptionAge:
+		return conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", nameOf(role), adoptionAge)
+	}
+	return nil
 }
 
 // look finds the role and reads those of its parts that a pass needs.
