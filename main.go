@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -105,6 +106,7 @@ func run(f flags) error {
 	}
 	ctx := ctrl.SetupSignalHandler()
 	shared := controllers.Options{
+		Clock:           clock.RealClock{},
 		DefaultInterval: f.defaultInterval,
 		Concurrency:     f.concurrency,
 		MaxRevocations:  f.maxRevocations,
@@ -117,8 +119,12 @@ func run(f flags) error {
 	if err := controllers.SetupConnection(mgr, shared); err != nil {
 		return err
 	}
-	if err := controllers.SetupProjectRole(ctx, mgr, shared); err != nil {
-		return err
+	for _, setup := range []func(context.Context, ctrl.Manager, controllers.Options) error{
+		controllers.SetupProjectRole, controllers.SetupMaxComputePackage, controllers.SetupPackageInstallation,
+	} {
+		if err := setup(ctx, mgr, shared); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", healthz.Ping)); err != nil {
 		return err
@@ -165,7 +171,9 @@ func cacheOptions(f flags, selector labels.Selector) cache.Options {
 	options := cache.Options{
 		// Nobody reads managedFields, and they are a third of an object.
 		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject:         map[client.Object]cache.ByObject{&v1alpha1.ProjectRole{}: {Label: selector}},
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.ProjectRole{}: {Label: selector}, &v1alpha1.MaxComputePackage{}: {Label: selector}, &v1alpha1.PackageInstallation{}: {Label: selector},
+		},
 	}
 	for _, namespace := range split(f.watchNamespaces) {
 		if options.DefaultNamespaces == nil {

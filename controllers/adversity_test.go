@@ -46,9 +46,9 @@ func (h *harness) rewire(kube client.Client, first func(*http.Request) (*http.Re
 		Connections: kube, Secrets: kube, HTTP: httpClient, Clock: &hastyClock{}, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
 		CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	r := controllers.NewProjectRoleReconciler(kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval})
+	r := controllers.NewProjectRoleReconciler(kube, h.kube, controllers.Options{Clock: h.clock, Accounts: resolver, DefaultInterval: interval})
 	r.Events = h.events
-	h.reconcile = r.Reconcile
+	h.roles = r.Reconcile
 }
 
 // answer makes a successful answer with a body.

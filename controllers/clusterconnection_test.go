@@ -195,11 +195,11 @@ func TestAConnectionIsKeptByItsOwnUsersOnly(t *testing.T) {
 		connection, clusterConnection string
 	}{
 		"nobody's":                    {},
-		"used in its namespace":       {users: []*v1alpha1.ProjectRole{local}, connection: ": local"},
-		"the other kind used there":   {users: []*v1alpha1.ProjectRole{cluster}, clusterConnection: ": team/cluster"},
-		"the other kind used far off": {users: []*v1alpha1.ProjectRole{elsewhere}, clusterConnection: ": elsewhere/far"},
+		"used in its namespace":       {users: []*v1alpha1.ProjectRole{local}, connection: ": ProjectRole local"},
+		"the other kind used there":   {users: []*v1alpha1.ProjectRole{cluster}, clusterConnection: ": ProjectRole team/cluster"},
+		"the other kind used far off": {users: []*v1alpha1.ProjectRole{elsewhere}, clusterConnection: ": ProjectRole elsewhere/far"},
 		"both used": {
-			users: []*v1alpha1.ProjectRole{local, cluster, elsewhere}, connection: ": local", clusterConnection: ": elsewhere/far, team/cluster",
+			users: []*v1alpha1.ProjectRole{local, cluster, elsewhere}, connection: ": ProjectRole local", clusterConnection: ": ProjectRole elsewhere/far, ProjectRole team/cluster",
 		},
 	}
 	for name, tc := range tests {

@@ -87,7 +87,7 @@ func (r *ConnectionReconciler) release(ctx context.Context, connection connect.C
 	}
 	stored := snapshot(connection)
 	if len(users) > 0 {
-		conditions.Set(connection, conditions.FromError(inUse(connection, users)))
+		conditions.Set(connection, conditions.FromError(inUse(users)))
 		return ctrl.Result{RequeueAfter: conditions.Jitter(usersPoll, 0)}, r.store(ctx, connection, stored)
 	}
 	if controllerutil.RemoveFinalizer(connection, v1alpha1.Finalizer) {
@@ -100,48 +100,67 @@ func (r *ConnectionReconciler) release(ctx context.Context, connection connect.C
 	return ctrl.Result{}, nil
 }
 
-// users lists the roles that use a connection. If the cache shows none, the API server is asked: other managers may work on roles that
+// users lists the objects that use a connection. If the cache shows none, the API server is asked: other managers may work on objects that
 // this one does not see, and they need the connection as much.
-func (r *ConnectionReconciler) users(ctx context.Context, connection connect.Connection) ([]v1alpha1.ProjectRole, error) {
-	none := func(role v1alpha1.ProjectRole) bool { return !uses(&role) }
-	users, err := usersOf(ctx, r.Client, connection)
-	if users = slices.DeleteFunc(users, none); err != nil || len(users) > 0 {
-		return users, err
+func (r *ConnectionReconciler) users(ctx context.Context, connection connect.Connection) ([]string, error) {
+	var names []string
+	for _, k := range kinds {
+		users, err := usersOf(ctx, r.Client, k, connection)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, namesOf(k, users, connection)...)
 	}
-	var all v1alpha1.ProjectRoleList
-	err = r.Live.List(ctx, &all, client.InNamespace(connection.GetNamespace()))
-	if apierrors.IsForbidden(err) {
-		// A manager with rights in some namespaces only cannot know of the others.
-		return nil, nil
+	if len(names) > 0 {
+		return names, nil
 	}
-	ref := referenceTo(connection).String()
-	return slices.DeleteFunc(all.Items, func(role v1alpha1.ProjectRole) bool { return role.Spec.ConnectionRef.String() != ref || none(role) }), err
+	for _, k := range kinds {
+		users, err := k.objects(ctx, r.Live, client.InNamespace(connection.GetNamespace()))
+		if apierrors.IsForbidden(err) {
+			// A manager with rights in some namespaces only cannot know of the others.
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ref := referenceTo(connection).String()
+		others := func(user target) bool { return user.GetConnectionRef().String() != ref }
+		names = append(names, namesOf(k, slices.DeleteFunc(users, others), connection)...)
+	}
+	return names, nil
+}
+
+// namesOf names those of the objects of a kind that need a connection.
+func namesOf(k kind, users []target, connection connect.Connection) []string {
+	var names []string
+	for _, user := range users {
+		switch {
+		case !uses(user):
+		case connection.IsCluster():
+			names = append(names, fmt.Sprintf("%s %s/%s", k.name, user.GetNamespace(), user.GetName()))
+		default:
+			names = append(names, k.name+" "+user.GetName())
+		}
+	}
+	return names
 }
 
 // uses tells whether an object needs the connection that it refers to: not one that has nothing in the cloud and that the ClusterConnection
 // does not allow, or any namespace could keep a ClusterConnection from going.
-func uses(role *v1alpha1.ProjectRole) bool {
-	ready := conditions.ReadyCondition(role)
-	return claims(role) || ready == nil || ready.Reason != v1alpha1.ReasonConnectionNotAllowed
+func uses(obj target) bool {
+	ready := conditions.ReadyCondition(obj)
+	return claims(obj) || ready == nil || ready.Reason != v1alpha1.ReasonConnectionNotAllowed
 }
 
 // inUse says which objects a connection waits for. It names at most five.
-func inUse(connection connect.Connection, users []v1alpha1.ProjectRole) error {
+func inUse(names []string) error {
 	const named = 5
-	var names []string
-	for i := range users {
-		name := users[i].Name
-		if connection.IsCluster() {
-			name = users[i].Namespace + "/" + name
-		}
-		names = append(names, name)
-	}
 	slices.Sort(names)
 	list := strings.Join(names[:min(named, len(names))], ", ")
 	if len(names) > named {
 		list += fmt.Sprintf(" and %d more", len(names)-named)
 	}
-	return conditions.Wait(v1alpha1.ReasonInUse, "being deleted, and goes when the ProjectRoles that use it are gone: %s", list)
+	return conditions.Wait(v1alpha1.ReasonInUse, "being deleted, and goes when the objects that use it are gone: %s", list)
 }
 
 // check resolves the credentials and makes one harmless call with them.

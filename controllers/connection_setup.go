@@ -20,9 +20,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 )
 
-// connectionIndex finds the objects that refer to a connection: it holds their references as text, such as "ClusterConnection prod".
-const connectionIndex = "spec.connectionRef.name"
-
 // userPriority is the priority of objects that are queued because their connection changed: after what people do to single objects,
 // which has 0, and before what is only looked at for drift.
 const userPriority = handler.LowPriority / 2
@@ -35,11 +32,11 @@ func SetupConnection(mgr ctrl.Manager, options Options) error {
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("connection-controller"), Accounts: options.Accounts,
 			DefaultInterval: options.DefaultInterval, Cluster: cluster,
 		}
-		failures = append(failures, ctrl.NewControllerManagedBy(mgr).
-			For(connect.New(cluster), builder.WithPredicates(requested())).
-			Watches(&v1alpha1.ProjectRole{}, handler.EnqueueRequestsFromMapFunc(connectionOf(cluster)), builder.WithPredicates(gone())).
-			WithOptions(options.controller()).
-			Complete(r))
+		b := ctrl.NewControllerManagedBy(mgr).For(connect.New(cluster), builder.WithPredicates(requested())).WithOptions(options.controller())
+		for _, k := range kinds {
+			b = b.Watches(k.object(), handler.EnqueueRequestsFromMapFunc(connectionOf(cluster)), builder.WithPredicates(gone()))
+		}
+		failures = append(failures, b.Complete(r))
 	}
 	return errors.Join(failures...)
 }
@@ -65,11 +62,11 @@ func becameReady(before, after connect.Connection) bool {
 // connectionOf queues the connection of one kind that an object used.
 func connectionOf(cluster bool) handler.MapFunc {
 	return func(_ context.Context, o client.Object) []reconcile.Request {
-		role, ok := o.(*v1alpha1.ProjectRole)
-		if !ok || role.Spec.ConnectionRef.IsCluster() != cluster {
+		user, ok := o.(target)
+		if !ok || user.GetConnectionRef().IsCluster() != cluster {
 			return nil
 		}
-		key := types.NamespacedName{Namespace: role.Namespace, Name: role.Spec.ConnectionRef.Name}
+		key := types.NamespacedName{Namespace: user.GetNamespace(), Name: user.GetConnectionRef().Name}
 		if cluster {
 			key.Namespace = ""
 		}
@@ -77,12 +74,10 @@ func connectionOf(cluster bool) handler.MapFunc {
 	}
 }
 
-// usersOf lists the roles that use a connection: those of its namespace or, with a ClusterConnection, of all.
-func usersOf(ctx context.Context, reader client.Reader, connection connect.Connection, opts ...client.ListOption) ([]v1alpha1.ProjectRole, error) {
-	var roles v1alpha1.ProjectRoleList
+// usersOf lists the objects of a kind that use a connection: those of its namespace or, with a ClusterConnection, of all.
+func usersOf(ctx context.Context, reader client.Reader, k kind, connection connect.Connection, opts ...client.ListOption) ([]target, error) {
 	opts = append(opts, client.InNamespace(connection.GetNamespace()), client.MatchingFields{connectionIndex: referenceTo(connection).String()})
-	err := reader.List(ctx, &roles, opts...)
-	return roles.Items, err
+	return k.objects(ctx, reader, opts...)
 }
 
 // referenceTo is how objects refer to a connection.
@@ -94,8 +89,8 @@ func referenceTo(connection connect.Connection) v1alpha1.ConnectionReference {
 	return ref
 }
 
-// queueUsers queues the objects that use a connection, behind those that somebody waits for: there may be thousands.
-func queueUsers(reader client.Reader) handler.EventHandler {
+// queueUsers queues the objects of a kind that use a connection, behind those that somebody waits for: there may be thousands.
+func queueUsers(reader client.Reader, k kind) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	queueAll := func(ctx context.Context, o client.Object, q queue) {
 		connection, ok := o.(connect.Connection)
@@ -103,13 +98,13 @@ func queueUsers(reader client.Reader) handler.EventHandler {
 			return
 		}
 		// Not worth waiting for writes that are under way: whoever made them is up to date.
-		roles, err := usersOf(ctx, reader, connection, client.DisableReadYourWritesConsistency)
+		users, err := usersOf(ctx, reader, k, connection, client.DisableReadYourWritesConsistency)
 		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Could not list the roles of a connection")
+			ctrl.LoggerFrom(ctx).Error(err, "Could not list the users of a connection")
 			return
 		}
-		for i := range roles {
-			request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&roles[i])}
+		for _, user := range users {
+			request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(user)}
 			if priority, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
 				priority.AddWithOpts(priorityqueue.AddOpts{Priority: new(userPriority)}, request)
 			} else {

@@ -73,7 +73,7 @@ func TestUsersOfAChangedConnectionAreQueuedBehindWhatPeopleDo(t *testing.T) {
 			before, after := newConnection(tc.cluster), newConnection(tc.cluster)
 			after.SetGeneration(2)
 			after.SetResourceVersion("2")
-			queueUsers(newReader(t)).Update(t.Context(), event.UpdateEvent{ObjectOld: before, ObjectNew: after}, queue)
+			queueUsers(newReader(t), projectRoles).Update(t.Context(), event.UpdateEvent{ObjectOld: before, ObjectNew: after}, queue)
 			queue.Add(key("mine"))
 			var got []string
 			for range strings.Count(tc.want, ",") + 1 {
@@ -90,7 +90,7 @@ func TestUsersOfAChangedConnectionAreQueuedBehindWhatPeopleDo(t *testing.T) {
 func TestUsersAreQueuedWithoutPrioritiesToo(t *testing.T) {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	t.Cleanup(queue.ShutDown)
-	queueUsers(newReader(t)).Create(t.Context(), event.CreateEvent{Object: newConnection(true)}, queue)
+	queueUsers(newReader(t), projectRoles).Create(t.Context(), event.CreateEvent{Object: newConnection(true)}, queue)
 	if queue.Len() != 2 {
 		t.Errorf("%d were queued", queue.Len())
 	}

@@ -105,7 +105,7 @@ func TestEverythingDeletedAtOnce(t *testing.T) {
 		t.Fatal("the Connection went before the roles that use it")
 	}
 	ready := conditions.ReadyCondition(connection)
-	if ready.Reason != v1alpha1.ReasonInUse || !strings.Contains(ready.Message, "r0, r1, r2, r3, r4 and 2 more") {
+	if ready.Reason != v1alpha1.ReasonInUse || !strings.Contains(ready.Message, "ProjectRole r0, ProjectRole r1, ProjectRole r2, ProjectRole r3, ProjectRole r4 and 2 more") {
 		t.Errorf("got %s: %s", ready.Reason, ready.Message)
 	}
 	for _, role := range roles {

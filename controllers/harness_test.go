@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -38,6 +39,7 @@ import (
 
 const (
 	project   = "analytics"
+	partner   = "partner"
 	namespace = "team"
 	interval  = 10 * time.Minute
 )
@@ -57,9 +59,10 @@ type harness struct {
 	writes                  int
 	beforeWrite, afterWrite func(n int) error
 	events                  *events.FakeRecorder
-	reconcile               func(context.Context, ctrl.Request) (ctrl.Result, error)
-	connection              *controllers.ConnectionReconciler
-	timeout                 time.Duration
+	// roles, packages and installations are the reconcilers.
+	roles, packages, installations reconciler
+	connection                     *controllers.ConnectionReconciler
+	timeout                        time.Duration
 	// maxRevocations is the operator's --max-revocations; 0 for no limit.
 	maxRevocations int
 	clock          *hastyClock
@@ -73,7 +76,10 @@ type harness struct {
 func newHarness(t testing.TB) *harness {
 	t.Helper()
 	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second}
-	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: project, ThreeTier: true}}})
+	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: project, ThreeTier: true}, {Name: partner, ThreeTier: true}}})
+	// A package that permissions can be granted on.
+	h.share("shared")
+	h.cloud.ResetJournal()
 	server := httptest.NewUnstartedServer(h.cloud)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the lost replies are wanted
 	server.Start()
@@ -88,18 +94,28 @@ func newHarness(t testing.TB) *harness {
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	h.kube = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).
-		WithStatusSubresource(&v1alpha1.ProjectRole{}, &v1alpha1.Connection{}, &v1alpha1.ClusterConnection{}).
-		WithIndex(&v1alpha1.ProjectRole{}, "spec.connectionRef.name", func(o client.Object) []string {
-			return []string{o.(*v1alpha1.ProjectRole).Spec.ConnectionRef.String()}
-		}).
-		WithIndex(&v1alpha1.ProjectRole{}, "target", func(o client.Object) []string {
-			role := o.(*v1alpha1.ProjectRole)
-			return []string{strings.ToLower(role.Spec.ProjectName + "/" + role.Spec.RoleName)}
-		}).
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(
+		&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}, &v1alpha1.Connection{}, &v1alpha1.ClusterConnection{},
+	)
+	for _, managed := range []object{&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}} {
+		builder = builder.WithIndex(managed, "spec.connectionRef.name", func(o client.Object) []string {
+			return []string{o.(object).GetConnectionRef().String()}
+		}).WithIndex(managed, "target", func(o client.Object) []string {
+			target := o.(object).GetTarget()
+			return []string{strings.ToLower(target.ProjectName + "/" + target.Name)}
+		})
+	}
+	h.kube = interceptor.NewClient(builder.
 		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
 	h.restart()
 	return h
+}
+
+// share installs a package of the partner's in the project.
+func (h *harness) share(name string) {
+	h.must(errors.Join(
+		h.cloud.CreatePackage(partner, name), h.cloud.AllowProject(partner, name, project, 0), h.cloud.InstallPackage(project, partner, name),
+	))
 }
 
 func (h *harness) newSecret() *corev1.Secret {
@@ -173,9 +189,12 @@ func (h *harness) restart() {
 		Connections: h.kube, Secrets: h.kube, Tokens: h.kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	r := controllers.NewProjectRoleReconciler(h.kube, h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations})
-	r.Events = h.events
-	h.reconcile = r.Reconcile
+	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock}
+	roles := controllers.NewProjectRoleReconciler(h.kube, h.kube, options)
+	packages := controllers.NewMaxComputePackageReconciler(h.kube, h.kube, options)
+	installations := controllers.NewPackageInstallationReconciler(h.kube, h.kube, options)
+	roles.Events, packages.Events, installations.Events = h.events, h.events, h.events
+	h.roles, h.packages, h.installations = roles.Reconcile, packages.Reconcile, installations.Reconcile
 	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
 }
 
@@ -222,40 +241,68 @@ func request(obj client.Object) ctrl.Request {
 	return ctrl.Request{NamespacedName: client.ObjectKeyFromObject(obj)}
 }
 
-// get returns the object as it is stored, or nil if it is gone.
-func (h *harness) get(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
+// object is what the harness can make passes over.
+type object interface {
+	client.Object
+	conditions.Target
+	GetConnectionRef() v1alpha1.ConnectionReference
+	GetTarget() v1alpha1.RemoteTarget
+}
+
+// reconciler makes one pass.
+type reconciler func(context.Context, ctrl.Request) (ctrl.Result, error)
+
+// stored returns an object as it is stored, or the zero O, nil, if it is gone.
+func stored[O object](h *harness, obj O) (found O) {
 	h.t.Helper()
-	stored := &v1alpha1.ProjectRole{}
-	if err := h.kube.Get(context.Background(), client.ObjectKeyFromObject(role), stored); err != nil {
+	found = obj.DeepCopyObject().(O)
+	if err := h.kube.Get(context.Background(), client.ObjectKeyFromObject(obj), found); err != nil {
 		if client.IgnoreNotFound(err) == nil {
-			return nil
+			var none O
+			return none
 		}
 		h.t.Fatal(err)
 	}
-	return stored
+	return found
 }
 
-// edit changes the spec, as a user does.
+// get returns the role as it is stored, or nil if it is gone.
+func (h *harness) get(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
+	h.t.Helper()
+	return stored(h, role)
+}
+
+// edited changes the spec, as a user does.
+func edited[O object](h *harness, obj O, change func(O)) {
+	h.t.Helper()
+	found := stored(h, obj)
+	change(found)
+	found.SetGeneration(found.GetGeneration() + 1)
+	h.must(h.kube.Update(context.Background(), found))
+}
+
+// edit changes the spec of a role.
 func (h *harness) edit(role *v1alpha1.ProjectRole, change func(*v1alpha1.ProjectRole)) {
 	h.t.Helper()
-	stored := h.get(role)
-	change(stored)
-	stored.Generation++
-	if err := h.kube.Update(context.Background(), stored); err != nil {
-		h.t.Fatal(err)
-	}
+	edited(h, role, change)
 }
 
 // annotate sets an annotation, as a user does.
-func (h *harness) annotate(role *v1alpha1.ProjectRole, key, value string) {
+func (h *harness) annotate(obj object, key, value string) {
 	h.t.Helper()
-	stored := h.get(role)
-	metav1.SetMetaDataAnnotation(&stored.ObjectMeta, key, value)
-	h.must(h.kube.Update(context.Background(), stored))
+	found := stored(h, obj)
+	annotations := map[string]string{key: value}
+	for k, v := range found.GetAnnotations() {
+		if k != key {
+			annotations[k] = v
+		}
+	}
+	found.SetAnnotations(annotations)
+	h.must(h.kube.Update(context.Background(), found))
 }
 
-// pass makes one pass over a role.
-func (h *harness) pass(role *v1alpha1.ProjectRole) (result ctrl.Result, err error) {
+// pass makes one pass over an object.
+func (h *harness) pass(obj object) (result ctrl.Result, err error) {
 	defer func() {
 		switch reason := recover(); reason {
 		case nil:
@@ -266,7 +313,14 @@ func (h *harness) pass(role *v1alpha1.ProjectRole) (result ctrl.Result, err erro
 			panic(reason)
 		}
 	}()
-	return h.reconcile(context.Background(), request(role))
+	reconcile := h.roles
+	switch obj.(type) {
+	case *v1alpha1.MaxComputePackage:
+		reconcile = h.packages
+	case *v1alpha1.PackageInstallation:
+		reconcile = h.installations
+	}
+	return reconcile(context.Background(), request(obj))
 }
 
 // errCrashed is what a test panics with to end the operator: whatever it knew is gone, and a new one goes on.
@@ -275,71 +329,95 @@ var errCrashed = errors.New("the operator errCrashed")
 // backoff is how much later a pass is that follows one which did not end well.
 const backoff = 6 * time.Second
 
-// settle makes passes until one asks for nothing but the next look at the usual interval, or for none.
-func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
+// settled makes passes until one asks for nothing but the next look at the usual interval, or for none. An object that is gone is nil.
+func settled[O object](h *harness, obj O) O {
 	h.t.Helper()
 	for range 20 {
-		result, err := h.pass(role)
-		h.checkTracked(role)
+		result, err := h.pass(obj)
+		h.checkTracked(obj)
 		if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > interval/2) {
-			return h.get(role)
+			return stored(h, obj)
 		}
 		h.clock.ahead.Add(int64(backoff))
 	}
-	h.t.Fatalf("did not settle: %s", describe(h.get(role)))
-	return nil
+	h.t.Fatalf("did not settle: %s", describe(stored(h, obj)))
+	return obj
 }
 
-// checkTracked asserts that nothing is in the cloud that a new operator, with nothing but the API server to go by, would not know of.
-func (h *harness) checkTracked(role *v1alpha1.ProjectRole) {
+// settle is settled of a role.
+func (h *harness) settle(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
 	h.t.Helper()
-	stored := h.get(role)
-	if stored == nil || !h.cloud.RoleExists(project, role.Spec.RoleName) {
+	return settled(h, role)
+}
+
+// exists tells whether what an object names is in the cloud.
+func (h *harness) exists(obj object) bool {
+	switch o := obj.(type) {
+	case *v1alpha1.ProjectRole:
+		return h.cloud.RoleExists(o.Spec.ProjectName, o.Spec.RoleName)
+	case *v1alpha1.MaxComputePackage:
+		return h.cloud.PackageExists(o.Spec.ProjectName, o.Spec.PackageName)
+	case *v1alpha1.PackageInstallation:
+		return slices.ContainsFunc(h.cloud.Installed(o.Spec.ProjectName), func(i fakecloud.Installation) bool {
+			return i.SourceProject == o.Spec.SourceProject && i.Name == o.Spec.PackageName
+		})
+	}
+	panic("no such kind")
+}
+
+// isNil tells of an object of any kind whether it is gone.
+func isNil(obj object) bool { return obj == nil || reflect.ValueOf(obj).IsNil() }
+
+// checkTracked asserts that nothing is in the cloud that a new operator, with nothing but the API server to go by, would not know of.
+func (h *harness) checkTracked(obj object) {
+	h.t.Helper()
+	found := stored(h, obj)
+	if isNil(found) || !h.exists(obj) {
 		return
 	}
-	if !controllerutil.ContainsFinalizer(stored, v1alpha1.Finalizer) {
-		h.t.Error("the role is in the cloud and its object has no finalizer")
+	if !controllerutil.ContainsFinalizer(found, v1alpha1.Finalizer) {
+		h.t.Errorf("the %s is in the cloud and its object has no finalizer", obj.GetTarget())
 	}
-	if !stored.Status.Created && !stored.Status.Creating && !h.foreign {
-		h.t.Errorf("the role is in the cloud and its object does not know that it made it: %+v", stored.Status)
+	if status := found.GetTargetStatus(); !status.Created && !status.Creating && !h.foreign {
+		h.t.Errorf("the %s is in the cloud and its object does not know that it made it: %+v", obj.GetTarget(), status)
 	}
 }
 
 // quiet makes one more pass and asserts that it writes nothing, to the cloud or to the API server.
-func (h *harness) quiet(role *v1alpha1.ProjectRole) {
+func (h *harness) quiet(obj object) {
 	h.t.Helper()
-	cloudWrites, kubeWrites, version := len(h.cloud.Writes()), h.writes, h.get(role).ResourceVersion
-	if _, err := h.pass(role); err != nil {
+	cloudWrites, kubeWrites, version := len(h.cloud.Writes()), h.writes, stored(h, obj).GetResourceVersion()
+	if _, err := h.pass(obj); err != nil {
 		h.t.Errorf("quiet pass: %v", err)
 	}
 	if n := len(h.cloud.Writes()) - cloudWrites; n != 0 {
 		h.t.Errorf("the quiet pass made %d cloud writes", n)
 	}
-	if n := h.writes - kubeWrites; n != 0 || h.get(role).ResourceVersion != version {
+	if n := h.writes - kubeWrites; n != 0 || stored(h, obj).GetResourceVersion() != version {
 		h.t.Errorf("the quiet pass made %d API writes", n)
 	}
 }
 
-func describe(role *v1alpha1.ProjectRole) string {
-	if role == nil {
+func describe(obj object) string {
+	if isNil(obj) {
 		return "gone"
 	}
 	var out []string
-	for _, c := range role.Status.Conditions {
+	for _, c := range obj.GetSyncStatus().Conditions {
 		out = append(out, fmt.Sprintf("%s=%s/%s: %s", c.Type, c.Status, c.Reason, c.Message))
 	}
 	return strings.Join(out, "; ")
 }
 
 // mustBe asserts the Ready condition.
-func mustBe(t testing.TB, role *v1alpha1.ProjectRole, status metav1.ConditionStatus, reason string) {
+func mustBe(t testing.TB, obj object, status metav1.ConditionStatus, reason string) {
 	t.Helper()
-	if role == nil {
+	if isNil(obj) {
 		t.Fatal("the object is gone")
 	}
-	ready := conditions.ReadyCondition(role)
+	ready := conditions.ReadyCondition(obj)
 	if ready == nil || ready.Status != status || ready.Reason != reason {
-		t.Errorf("got %s, want Ready=%s/%s", describe(role), status, reason)
+		t.Errorf("got %s, want Ready=%s/%s", describe(obj), status, reason)
 	}
 }
 

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -14,53 +13,69 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// freshList is how old a list of roles may be for a role that it lacks to count as absent, or for one that it holds to count as
-// somebody else's.
-const freshList = 10 * time.Second
-
-// adoptionAge is how old an object must be to adopt a role. Of two that are created in one moment, one may make the role before the other
-// knows of it; by then it does, and finds out whose the role is.
-const adoptionAge = 2 * time.Second
-
-// Observe implements engine.Kind. A deletion that has nothing to take back needs no cloud, and so no Connection.
+// Observe implements engine.Kind.
 func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRole) (roleState, error) {
-	deleting := !role.DeletionTimestamp.IsZero()
-	if deleting && !conditions.OwnsAnything(role) {
-		return roleState{}, nil
-	}
-	if deleting {
-		// The role may have come to belong to an older object since this one made it: then it is not this one's to take away.
-		if owner, err := k.owner(ctx, role); err != nil || owner != nil {
-			return roleState{}, err
-		}
-	}
-	account, err := k.account(ctx, role)
-	if err != nil {
+	account, err := k.reach(ctx, role)
+	if err != nil || account == nil {
 		return roleState{}, err
 	}
 	have, err := k.look(ctx, account.MaxCompute, role)
 	have.endpoint = account.Endpoint
 	if err == nil {
-		err = k.tooSoon(role, have)
+		err = k.tooSoon(role, have.exists)
+	}
+	if err == nil && role.DeletionTimestamp.IsZero() {
+		have.uninstalled, err = notInstalled(ctx, account.MaxCompute, role, have.acl)
 	}
 	return have, account.Noticed(err)
 }
 
-// tooSoon keeps a pass from deciding what a moment later it would know better.
-func (k *projectRoleKind) tooSoon(role *v1alpha1.ProjectRole, have roleState) error {
-	deleting := !role.DeletionTimestamp.IsZero()
-	switch {
-	case deleting && role.Status.Creating && !have.exists && k.clock.Since(role.DeletionTimestamp.Time) < lateWrite:
-		return conditions.Wait(v1alpha1.ReasonProgressing, "a create was sent whose outcome is not known; the role is looked for until %s after the deletion, in case it comes late", lateWrite)
-	case !deleting && have.exists && !claims(role) && !role.IsObserved() && k.clock.Since(role.CreationTimestamp.Time) < adoptionAge:
-		return conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", nameOf(role), adoptionAge)
+// notInstalled returns the permissions that the role is to get on packages and that nobody can give yet: the packages are not installed in
+// its project. An identity that may not list packages has them tried.
+func notInstalled(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have acl.Set) (acl.Set, error) {
+	var missing []acl.Grant
+	age := freshList
+	if ready := conditions.ReadyCondition(role); ready != nil && ready.Reason == v1alpha1.ReasonPartiallyApplied {
+		// It may wait for just this, and be looked at because it has come.
+		age = 0
 	}
-	return nil
+	for _, g := range specACL(role).Minus(have).Grants() {
+		source, name, ok := installedPackage(role, g.Name)
+		if g.Kind != acl.Package || !ok {
+			continue
+		}
+		_, exists, err := c.FindInstallation(ctx, role.Spec.ProjectName, source, name, age)
+		switch {
+		case cloud.Refused(err):
+			return acl.Set{}, nil
+		case err != nil:
+			return acl.Set{}, err
+		case !exists:
+			missing = append(missing, g)
+		}
+	}
+	return acl.NewSet(missing...), nil
 }
 
-// look finds the role and reads those of its parts that a pass needs.
+// look finds the role, in the list of its project, and reads those of its parts that a pass needs.
 func (k *projectRoleKind) look(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole) (roleState, error) {
-	roleType, exists, err := k.find(ctx, c, role)
+	project, name := role.Spec.ProjectName, role.Spec.RoleName
+	roleType := typeOf(role)
+	find := func(maxAge time.Duration) (bool, error) {
+		found, exists, err := c.FindRole(ctx, project, name, maxAge)
+		if exists {
+			roleType = found.Type
+		}
+		return exists, err
+	}
+	exists, err := k.present(role, find, func() (err error) {
+		if role.Spec.Type == v1alpha1.RoleTypeAdmin {
+			_, err = c.GetRolePolicy(ctx, project, name)
+		} else {
+			_, err = c.GetRoleACL(ctx, project, name)
+		}
+		return err
+	})
 	if err != nil || !exists {
 		return roleState{}, err
 	}
@@ -70,51 +85,9 @@ func (k *projectRoleKind) look(ctx context.Context, c *maxcompute.Client, role *
 	}
 	err = k.read(ctx, c, role, &have)
 	if cloud.IsNotFound(err) {
-		return k.confirmAbsent(ctx, c, role, err)
+		return roleState{}, confirmAbsent(find, err)
 	}
 	return have, err
-}
-
-// find looks for the role in the list of its project, which all roles of the project share. A role that the object claims is only absent
-// if a list asked for just now lacks it and the service says the same of the role itself: lists can lag.
-func (k *projectRoleKind) find(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole) (roleType string, exists bool, err error) {
-	project, name := role.Spec.ProjectName, role.Spec.RoleName
-	claimed := role.Status.Created || role.Status.Creating || role.Status.Adopted
-	found, exists, err := c.FindRole(ctx, project, name, k.listAge(role))
-	if err == nil && !exists && claimed {
-		found, exists, err = c.FindRole(ctx, project, name, 0)
-	}
-	if err != nil || exists || !claimed {
-		return found.Type, exists, err
-	}
-	if role.Spec.Type == v1alpha1.RoleTypeAdmin {
-		_, err = c.GetRolePolicy(ctx, project, name)
-	} else {
-		_, err = c.GetRoleACL(ctx, project, name)
-	}
-	return typeOf(role), err == nil, absent(err)
-}
-
-// listAge is how old the list of roles may be: as old as the interval for a role that has long been there, so that all roles of a
-// project share one list per interval; fresh for one that is new; asked for now for one that is about to be dropped, or that somebody
-// asks to look at.
-func (k *projectRoleKind) listAge(role *v1alpha1.ProjectRole) time.Duration {
-	switch {
-	case conditions.IsRequested(role), !role.DeletionTimestamp.IsZero():
-		return 0
-	case (role.Status.Created || role.Status.Adopted) && !role.Status.Creating:
-		return cmp.Or(role.GetInterval(), k.interval)
-	}
-	return freshList
-}
-
-// confirmAbsent decides between a list that showed the role and a call that says it does not exist: by a list asked for now.
-func (k *projectRoleKind) confirmAbsent(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, notFound error) (roleState, error) {
-	_, exists, err := c.FindRole(ctx, role.Spec.ProjectName, role.Spec.RoleName, 0)
-	if err == nil && exists {
-		err = notFound
-	}
-	return roleState{}, err
 }
 
 // read reads what a pass needs to see of a role: what the spec manages, and what may have to be taken back. To settle the outcome of a

@@ -14,6 +14,9 @@ import (
 // Plan implements engine.Kind.
 func (k *projectRoleKind) Plan(role *v1alpha1.ProjectRole, want, have roleState) plan.Plan {
 	var p plan.Plan
+	if !role.IsObserved() {
+		want.acl = want.acl.Minus(have.uninstalled)
+	}
 	switch {
 	case !role.DeletionTimestamp.IsZero():
 		return planDeletion(role, have)
@@ -21,10 +24,11 @@ func (k *projectRoleKind) Plan(role *v1alpha1.ProjectRole, want, have roleState)
 		p = planCreation(role, want)
 	case have.roleType != typeOf(role):
 		p = planCreation(role, want)
-		p.Hold = &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: nameOf(role) + " exists and is of type " + have.roleType + ", which MaxCompute cannot change"}
+		p.Hold = &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: role.GetTarget().String() + " exists and is of type " + have.roleType + ", which MaxCompute cannot change"}
 	default:
 		p = planChange(role, want, have)
 	}
+	p.Problems = append(p.Problems, waitingFor(role, have)...)
 	p.Basis, p.Holds = describe(role, have), have.acl.Pairs()+have.policy.Pairs()+have.members.Len()
 	return p
 }
@@ -42,18 +46,7 @@ func planCreation(role *v1alpha1.ProjectRole, want roleState) plan.Plan {
 
 // planChange closes the difference of a role that is there, if the object may do so.
 func planChange(role *v1alpha1.ProjectRole, want, have roleState) plan.Plan {
-	managed := role.Status.Created || role.Status.Adopted
-	p := plan.Plan{Steps: change(role, want, have), Problems: problems(want, have, policyOf(role))}
-	switch {
-	case role.IsObserved(), managed:
-	case role.Status.Creating:
-		p.Hold = &plan.Hold{Reason: v1alpha1.ReasonCreateResultUnknown, Message: nameOf(role) + " exists; the outcome of creating it was lost, and it holds permissions or members that this object did not ask for, so it may be somebody else's. Remove it if it is not needed, bring it under management with adoptionPolicy: Adopt, or delete this object with deletionPolicy: Retain"}
-	case role.Spec.AdoptionPolicy != v1alpha1.AdoptionAdopt:
-		p.Hold = &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: nameOf(role) + " exists and was not created by this object; adoptionPolicy: Adopt would " + brief(p)}
-	case len(p.Steps) == 0:
-		p.Steps = []plan.Step{{Verb: plan.Adopt, Entry: roleEntry(role)}}
-	}
-	return p
+	return admit(role, plan.Plan{Steps: change(role, want, have), Problems: problems(want, have, policyOf(role))}, roleEntry(role))
 }
 
 // change lists the steps from what a role holds to what is wanted. A part that is not managed any more is left without what the object
@@ -139,6 +132,15 @@ func problems(want, have roleState, policy acl.Policy) []string {
 	return list
 }
 
+// waitingFor names the packages that have to be installed before permissions on them can be granted.
+func waitingFor(role *v1alpha1.ProjectRole, have roleState) []string {
+	var list []string
+	for _, g := range have.uninstalled.Grants() {
+		list = append(list, fmt.Sprintf("package %s is not installed in project %s yet", g.Name, role.Spec.ProjectName))
+	}
+	return list
+}
+
 // planDeletion takes back what this object did: the role if it created it, members first, whoever added them; and from a role that it
 // adopted only what it put there.
 func planDeletion(role *v1alpha1.ProjectRole, have roleState) plan.Plan {
@@ -147,9 +149,9 @@ func planDeletion(role *v1alpha1.ProjectRole, have roleState) plan.Plan {
 	case !have.exists:
 		return plan.Plan{}
 	case role.Status.Creating:
-		return plan.Plan{Hold: &plan.Hold{Reason: v1alpha1.ReasonCreateResultUnknown, Message: nameOf(role) + " exists; the outcome of creating it was lost, and it holds permissions or members that this object did not ask for, so it may be somebody else's. Remove it if it is not needed, or delete this object with deletionPolicy: Retain"}}
+		return plan.Plan{Hold: unknownCreate(role)}
 	case have.roleType != typeOf(role) && role.Status.Created:
-		return plan.Plan{Hold: &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: nameOf(role) + " is of type " + have.roleType + " now, so it is not the one that this object created"}}
+		return plan.Plan{Hold: &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: role.GetTarget().String() + " is of type " + have.roleType + " now, so it is not the one that this object created"}}
 	case have.roleType != typeOf(role):
 		return plan.Plan{}
 	case role.Status.Created:
@@ -170,22 +172,6 @@ func planDeletion(role *v1alpha1.ProjectRole, have roleState) plan.Plan {
 
 func roleEntry(role *v1alpha1.ProjectRole) plan.Entry {
 	return plan.Entry{Kind: roleKind, Name: role.Spec.RoleName}
-}
-
-// brief names the difference and its first steps.
-func brief(p plan.Plan) string {
-	const named = 5
-	if len(p.Steps) == 0 {
-		return "change nothing"
-	}
-	var list []string
-	for _, step := range p.Steps[:min(named, len(p.Steps))] {
-		list = append(list, step.String())
-	}
-	if len(p.Steps) > named {
-		list = append(list, fmt.Sprintf("and %d more", len(p.Steps)-named))
-	}
-	return plan.Outline(p.Steps) + ": " + strings.Join(list, "; ")
 }
 
 // describe writes down the state that a plan starts from, so that its approval holds for no other.

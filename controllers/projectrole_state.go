@@ -6,7 +6,6 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
@@ -38,6 +37,9 @@ type roleState struct {
 	// that it may be.
 	unlistable bool
 	dead       []string
+
+	// uninstalled are permissions on packages that are not installed in the project.
+	uninstalled acl.Set
 
 	// endpoint is where the role was looked for.
 	endpoint string
@@ -94,29 +96,35 @@ func specACL(role *v1alpha1.ProjectRole) acl.Set {
 	if spec == nil {
 		return acl.Set{}
 	}
-	var list []acl.Grant
-	add := func(kind acl.Kind, schema, name string, actions []string) {
-		list = append(list, acl.Grant{Kind: kind, Schema: schema, Name: name, Actions: actions})
-	}
-	for _, g := range spec.Tables {
-		add(acl.Table, g.SchemaName, g.Name, g.Actions)
-	}
-	for _, g := range spec.Resources {
-		add(acl.Resource, g.SchemaName, g.Name, g.Actions)
-	}
-	for _, g := range spec.Functions {
-		add(acl.Function, g.SchemaName, g.Name, g.Actions)
+	list := objectGrants(spec.Tables, spec.Resources, spec.Functions)
+	add := func(kind acl.Kind, name string, actions []string) {
+		list = append(list, acl.Grant{Kind: kind, Name: name, Actions: actions})
 	}
 	for _, g := range spec.Packages {
-		add(acl.Package, "", g.Name, g.Actions)
+		add(acl.Package, g.Name, g.Actions)
 	}
 	for _, g := range spec.Projects {
-		add(acl.Project, "", g.Name, g.Actions)
+		add(acl.Project, g.Name, g.Actions)
 	}
 	for _, g := range spec.Instances {
-		add(acl.Instance, "", g.Name, g.Actions)
+		add(acl.Instance, g.Name, g.Actions)
 	}
 	return acl.NewSet(list...)
+}
+
+// objectGrants are the permissions on objects that live in a schema.
+func objectGrants(tables []v1alpha1.TableGrant, resources []v1alpha1.ResourceGrant, functions []v1alpha1.FunctionGrant) []acl.Grant {
+	var list []acl.Grant
+	for _, g := range tables {
+		list = append(list, acl.Grant{Kind: acl.Table, Schema: g.SchemaName, Name: g.Name, Actions: g.Actions})
+	}
+	for _, g := range resources {
+		list = append(list, acl.Grant{Kind: acl.Resource, Schema: g.SchemaName, Name: g.Name, Actions: g.Actions})
+	}
+	for _, g := range functions {
+		list = append(list, acl.Grant{Kind: acl.Function, Schema: g.SchemaName, Name: g.Name, Actions: g.Actions})
+	}
+	return list
 }
 
 // inventory is what an object granted, or was about to grant.
@@ -264,12 +272,4 @@ func grants(list ...plan.Entry) acl.Set {
 
 func grant(e plan.Entry) acl.Grant {
 	return acl.Grant{Kind: acl.Kind(e.Kind), Schema: e.SchemaName, Name: e.Name, Actions: e.Actions}
-}
-
-// absent reads "not found" as absence, and any other error as itself.
-func absent(err error) error {
-	if cloud.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -30,6 +30,10 @@ func sixtyGrants() *v1alpha1.RoleACL {
 
 func TestSixtyGrantsTakeOneCreate(t *testing.T) {
 	h := newHarness(t)
+	for i := range 10 {
+		h.share(fmt.Sprintf("pkg_%d", i))
+	}
+	h.cloud.ResetJournal()
 	role := newRole("wide", sixtyGrants())
 	h.create(role)
 	got := h.settle(role)
@@ -41,7 +45,7 @@ func TestSixtyGrantsTakeOneCreate(t *testing.T) {
 	for _, e := range h.cloud.Journal() {
 		calls = append(calls, e.Action)
 	}
-	if diff := cmp.Diff([]string{"ListRoles", "CreateRole", "GetRoleAcl"}, calls); diff != "" {
+	if diff := cmp.Diff([]string{"ListRoles", "ListPackages", "CreateRole", "GetRoleAcl"}, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	if h.writes != 3 {

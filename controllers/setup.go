@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 )
@@ -30,6 +31,8 @@ const (
 type Options struct {
 	// Accounts resolves Connections.
 	Accounts *connect.Resolver
+	// Clock tells the time.
+	Clock clock.PassiveClock
 	// DefaultInterval is the time between two looks at an object that names none.
 	DefaultInterval time.Duration
 	// MaxRevocations is how many permissions and members a plan may take away without a person's approval; 0 for any number.
@@ -47,38 +50,86 @@ func (o Options) controller() controller.Options {
 
 // SetupProjectRole adds the controller of ProjectRoles to a manager.
 func SetupProjectRole(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ProjectRole{}, connectionIndex, func(o client.Object) []string {
-		role, ok := o.(*v1alpha1.ProjectRole)
-		if !ok {
-			return nil
-		}
-		return []string{role.Spec.ConnectionRef.String()}
-	})
-	if err == nil {
-		err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ProjectRole{}, targetIndex, targetOf)
-	}
-	if err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ProjectRole{}, sourceIndex, packagesOf); err != nil {
 		return err
 	}
 	r := NewProjectRoleReconciler(mgr.GetClient(), mgr.GetAPIReader(), options)
 	r.Events = mgr.GetEventRecorder("projectrole-controller")
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.ProjectRole{}, builder.WithPredicates(requested())).
-		Watches(&v1alpha1.ProjectRole{}, handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient())), builder.WithPredicates(gone())).
-		Watches(&v1alpha1.Connection{}, queueUsers(mgr.GetClient()), builder.WithPredicates(usabilityChanged())).
-		Watches(&v1alpha1.ClusterConnection{}, queueUsers(mgr.GetClient()), builder.WithPredicates(usabilityChanged())).
-		WithOptions(options.controller()).
+	b, err := common(ctx, mgr, projectRoles, options)
+	if err != nil {
+		return err
+	}
+	return b.Watches(&v1alpha1.PackageInstallation{}, handler.EnqueueRequestsFromMapFunc(rolesOn(mgr.GetClient())), builder.WithPredicates(readyOrApplied())).
 		Complete(r)
+}
+
+// SetupMaxComputePackage adds the controller of MaxComputePackages to a manager.
+func SetupMaxComputePackage(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	r := NewMaxComputePackageReconciler(mgr.GetClient(), mgr.GetAPIReader(), options)
+	r.Events = mgr.GetEventRecorder("maxcomputepackage-controller")
+	b, err := common(ctx, mgr, maxComputePackages, options)
+	if err != nil {
+		return err
+	}
+	return b.Complete(r)
+}
+
+// SetupPackageInstallation adds the controller of PackageInstallations to a manager.
+func SetupPackageInstallation(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.PackageInstallation{}, sourceIndex, sourceOf); err != nil {
+		return err
+	}
+	r := NewPackageInstallationReconciler(mgr.GetClient(), mgr.GetAPIReader(), options)
+	r.Events = mgr.GetEventRecorder("packageinstallation-controller")
+	b, err := common(ctx, mgr, packageInstallations, options)
+	if err != nil {
+		return err
+	}
+	return b.Watches(&v1alpha1.MaxComputePackage{}, handler.EnqueueRequestsFromMapFunc(installationsOf(mgr.GetClient())), builder.WithPredicates(readyOrApplied())).
+		Complete(r)
+}
+
+// common is what the controllers of all kinds watch.
+func common(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*builder.Builder, error) {
+	for name, values := range indexes {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, k.object(), name, values); err != nil {
+			return nil, err
+		}
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(k.object(), builder.WithPredicates(requested())).
+		Watches(k.object(), handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient(), k)), builder.WithPredicates(gone())).
+		Watches(&v1alpha1.Connection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
+		Watches(&v1alpha1.ClusterConnection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
+		WithOptions(options.controller()), nil
 }
 
 // NewProjectRoleReconciler makes the reconciler of ProjectRoles; its caller gives it a recorder of events.
 func NewProjectRoleReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.ProjectRole, roleState] {
-	return &engine.Reconciler[*v1alpha1.ProjectRole, roleState]{
+	return newReconciler(c, live, options, &projectRoleKind{options.targets(projectRoles, c)}, func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} })
+}
+
+// NewMaxComputePackageReconciler makes the reconciler of MaxComputePackages; its caller gives it a recorder of events.
+func NewMaxComputePackageReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.MaxComputePackage, packageState] {
+	return newReconciler(c, live, options, &packageKind{options.targets(maxComputePackages, c)}, func() *v1alpha1.MaxComputePackage { return &v1alpha1.MaxComputePackage{} })
+}
+
+// NewPackageInstallationReconciler makes the reconciler of PackageInstallations; its caller gives it a recorder of events.
+func NewPackageInstallationReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.PackageInstallation, installationState] {
+	return newReconciler(c, live, options, &installationKind{options.targets(packageInstallations, c)}, func() *v1alpha1.PackageInstallation { return &v1alpha1.PackageInstallation{} })
+}
+
+func (o Options) targets(k kind, reader client.Reader) targets {
+	return targets{kind: k, accounts: o.Accounts, reader: reader, clock: o.Clock, interval: o.DefaultInterval}
+}
+
+func newReconciler[O engine.Object, S any](c client.Client, live client.Reader, options Options, k engine.Kind[O, S], newObject func() O) *engine.Reconciler[O, S] {
+	return &engine.Reconciler[O, S]{
 		Client:          c,
 		Live:            live,
-		Clock:           clock.RealClock{},
-		Kind:            &projectRoleKind{accounts: options.Accounts, reader: c, clock: clock.RealClock{}, interval: options.DefaultInterval},
-		New:             func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} },
+		Clock:           options.Clock,
+		Kind:            k,
+		New:             newObject,
 		DefaultInterval: options.DefaultInterval,
 		MaxRevocations:  options.MaxRevocations,
 		Finalizer:       v1alpha1.Finalizer,
@@ -103,5 +154,20 @@ func gone() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	}
+}
+
+// readyOrApplied lets through objects that became Ready, or changed something in the cloud, which others may be waiting for.
+func readyOrApplied() predicate.Predicate {
+	return predicate.Funcs{
+		// Those that wait are queued by their own watch when the manager starts.
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(target)
+			after, ok2 := e.ObjectNew.(target)
+			return ok && ok2 && conditions.IsReady(after) &&
+				(!conditions.IsReady(before) || !before.GetTargetStatus().LastAppliedTime.Equal(after.GetTargetStatus().LastAppliedTime))
+		},
 	}
 }

@@ -3,56 +3,155 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"strings"
+	"time"
 
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 )
 
-// targetIndex finds the objects, in all namespaces, that name the same role of the same project.
-const targetIndex = "target"
+const (
+	// lateWrite is how long after it was sent a write may still take effect, or become visible.
+	lateWrite = time.Minute
+	// freshList is how old a list may be for what it lacks to count as absent, or for what it holds to count as somebody else's.
+	freshList = 10 * time.Second
+	// adoptionAge is how old an object must be to adopt something. Of two that are created in one moment, one may make what both name
+	// before the other knows of it; by then it does, and finds out whose it is.
+	adoptionAge = 2 * time.Second
+)
 
-// targetOf is what the service compares without case. The endpoint is part of a target, too, but known only through the Connection.
-func targetOf(o client.Object) []string {
-	role, ok := o.(*v1alpha1.ProjectRole)
-	if !ok {
-		return nil
-	}
-	return []string{strings.ToLower(role.Spec.ProjectName + "/" + role.Spec.RoleName)}
+// targets is what the kinds share: how an object comes to the cloud, what there is its own, and whether it is there at all.
+type targets struct {
+	kind     kind
+	accounts *connect.Resolver
+	// reader finds the other objects that name the same target.
+	reader client.Reader
+	clock  clock.PassiveClock
+	// interval is the age up to which a list serves for what has long been on it.
+	interval time.Duration
 }
 
-// checkOwner stalls an object whose role an older object owns.
-func (k *projectRoleKind) checkOwner(ctx context.Context, role *v1alpha1.ProjectRole) error {
-	if role.IsObserved() {
+// reach resolves the account of an object that is about to be looked at. It is nil for a deletion that has nothing to take back: that
+// needs no cloud, and so no connection.
+func (t targets) reach(ctx context.Context, obj target) (*connect.Account, error) {
+	if !obj.GetDeletionTimestamp().IsZero() {
+		if !conditions.OwnsAnything(obj) {
+			return nil, nil
+		}
+		// The target may have come to belong to an older object since this one made it: then it is not this one's to take away.
+		if owner, err := t.owner(ctx, obj); err != nil || owner != nil {
+			return nil, err
+		}
+	}
+	return t.account(ctx, obj)
+}
+
+// account resolves the connection, and makes sure that it still means the service at which the object has done something.
+func (t targets) account(ctx context.Context, obj target) (*connect.Account, error) {
+	account, err := t.accounts.Account(ctx, obj, obj.GetConnectionRef(), obj.GetTarget().ProjectName)
+	if err != nil {
+		return nil, err
+	}
+	if at := obj.GetTargetStatus().Endpoint; claims(obj) && at != "" && at != account.Endpoint {
+		return nil, conditions.Wait(v1alpha1.ReasonConnectionNotReady,
+			"%s now means %s, but what this object did is at %s: point it there again, or delete this object with deletionPolicy: Retain",
+			obj.GetConnectionRef(), account.Endpoint, at)
+	}
+	return account, nil
+}
+
+// claims tells whether the object has to do with what is in the cloud already.
+func claims(obj target) bool {
+	return conditions.OwnsAnything(obj) || obj.GetTargetStatus().Adopted
+}
+
+// present tells whether the target is there. find looks for it in a list of at most some age, which all targets of a project share; get
+// asks for the target itself. What the object claims is only absent if a list asked for just now lacks it and the service says the same
+// of the target itself: lists can lag.
+func (t targets) present(obj target, find func(maxAge time.Duration) (bool, error), get func() error) (bool, error) {
+	status := obj.GetTargetStatus()
+	claimed := status.Created || status.Creating || status.Adopted
+	exists, err := find(t.listAge(obj))
+	if err == nil && !exists && claimed {
+		exists, err = find(0)
+	}
+	if err != nil || exists || !claimed {
+		return exists, err
+	}
+	err = get()
+	return err == nil, absent(err)
+}
+
+// confirmAbsent decides between a list that showed the target and a call that says it does not exist: by a list asked for now.
+func confirmAbsent(find func(maxAge time.Duration) (bool, error), notFound error) error {
+	exists, err := find(0)
+	if err == nil && exists {
+		return notFound
+	}
+	return err
+}
+
+// listAge is how old a list may be: as old as the interval for what has long been there, so that all targets of a project share one list
+// per interval; fresh for one that is new; asked for now for one that is about to be dropped, or that somebody asks to look at.
+func (t targets) listAge(obj target) time.Duration {
+	status := obj.GetTargetStatus()
+	switch {
+	case conditions.IsRequested(obj), !obj.GetDeletionTimestamp().IsZero():
+		return 0
+	case (status.Created || status.Adopted) && !status.Creating:
+		return cmp.Or(obj.GetInterval(), t.interval)
+	}
+	return freshList
+}
+
+// tooSoon keeps a pass from deciding what a moment later it would know better.
+func (t targets) tooSoon(obj target, exists bool) error {
+	deleting := !obj.GetDeletionTimestamp().IsZero()
+	switch {
+	case deleting && obj.GetTargetStatus().Creating && !exists && t.clock.Since(obj.GetDeletionTimestamp().Time) < lateWrite:
+		return conditions.Wait(v1alpha1.ReasonProgressing, "a create was sent whose outcome is not known; the %s is looked for until %s after the deletion, in case it comes late", obj.GetTarget().Kind, lateWrite)
+	case !deleting && exists && !claims(obj) && !obj.IsObserved() && t.clock.Since(obj.GetCreationTimestamp().Time) < adoptionAge:
+		return conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", obj.GetTarget(), adoptionAge)
+	}
+	return nil
+}
+
+// settled tells whether the service has had time to show what was written last.
+func (t targets) settled(obj target) bool {
+	last := obj.GetTargetStatus().LastAppliedTime
+	return last == nil || t.clock.Since(last.Time) > lateWrite
+}
+
+// checkOwner stalls an object whose target an older object owns.
+func (t targets) checkOwner(ctx context.Context, obj target) error {
+	if obj.IsObserved() {
 		return nil
 	}
-	owner, err := k.owner(ctx, role)
+	owner, err := t.owner(ctx, obj)
 	if err != nil || owner == nil {
 		return err
 	}
-	return conditions.Stall(v1alpha1.ReasonTargetConflict, "%s belongs to the older ProjectRole %s/%s", nameOf(role), owner.Namespace, owner.Name)
+	return conditions.Stall(v1alpha1.ReasonTargetConflict, "%s belongs to the older %s %s/%s", obj.GetTarget(), t.kind.name, owner.GetNamespace(), owner.GetName())
 }
 
-// owner finds the older object that owns the role which an object names; nil if there is none. Suspended and deleting objects still own
+// owner finds the older object that owns the target which an object names; nil if there is none. Suspended and deleting objects still own
 // theirs.
-func (k *projectRoleKind) owner(ctx context.Context, role *v1alpha1.ProjectRole) (*v1alpha1.ProjectRole, error) {
-	var rivals v1alpha1.ProjectRoleList
-	err := k.reader.List(ctx, &rivals, client.MatchingFields{targetIndex: targetOf(role)[0]}, client.DisableReadYourWritesConsistency)
+func (t targets) owner(ctx context.Context, obj target) (target, error) {
+	rivals, err := t.kind.objects(ctx, t.reader, client.MatchingFields{targetIndex: obj.GetTarget().Key()}, client.DisableReadYourWritesConsistency)
 	if err != nil {
-		return nil, fmt.Errorf("list the objects of a role: %w", err)
+		return nil, err
 	}
-	for i := range rivals.Items {
-		rival := &rivals.Items[i]
-		if rival.UID == role.UID || !contends(rival) || !older(rival, role) {
+	for _, rival := range rivals {
+		if rival.GetUID() == obj.GetUID() || !contends(rival) || !older(rival, obj) {
 			continue
 		}
-		same, err := k.accounts.SameEndpoint(ctx, rival, rival.Spec.ConnectionRef, role, role.Spec.ConnectionRef)
+		same, err := t.accounts.SameEndpoint(ctx, rival, rival.GetConnectionRef(), obj, obj.GetConnectionRef())
 		if err != nil || same {
 			return rival, err
 		}
@@ -61,38 +160,53 @@ func (k *projectRoleKind) owner(ctx context.Context, role *v1alpha1.ProjectRole)
 }
 
 // contends tells whether an object can own its target: not if it only observes, nor if it has nothing there and its ClusterConnection does
-// not allow it, or any namespace could keep others from their roles.
-func contends(role *v1alpha1.ProjectRole) bool {
-	ready := conditions.ReadyCondition(role)
-	refused := ready != nil && ready.Reason == v1alpha1.ReasonConnectionNotAllowed
-	return !role.IsObserved() && (claims(role) || !refused)
+// not allow it, or any namespace could keep others from what is theirs.
+func contends(obj target) bool {
+	return !obj.IsObserved() && uses(obj)
 }
 
 // older tells whether a owns what both name: by age, then by UID. Of two that are of one second, the one that has already made the
-// role goes first, for it may have done so before the other was seen.
-func older(a, b *v1alpha1.ProjectRole) bool {
-	made := func(r *v1alpha1.ProjectRole) int {
-		if claims(r) {
+// target goes first, for it may have done so before the other was seen.
+func older(a, b target) bool {
+	made := func(obj target) int {
+		if claims(obj) {
 			return 0
 		}
 		return 1
 	}
 	return cmp.Or(
-		a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(made(a), made(b)), cmp.Compare(a.UID, b.UID),
+		a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time), cmp.Compare(made(a), made(b)), cmp.Compare(a.GetUID(), b.GetUID()),
 	) < 0
 }
 
-// rivalsOf queues the objects that may have waited for one that is gone.
-func rivalsOf(reader client.Reader) handler.MapFunc {
+// rivalsOf queues the objects of a kind that may have waited for one that is gone.
+func rivalsOf(reader client.Reader, k kind) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []reconcile.Request {
-		var rivals v1alpha1.ProjectRoleList
-		if err := reader.List(ctx, &rivals, client.MatchingFields{targetIndex: targetOf(o)[0]}, client.DisableReadYourWritesConsistency); err != nil {
-			return nil // they are looked at again at their interval
+		gone, ok := o.(target)
+		if !ok {
+			return nil
 		}
-		requests := make([]reconcile.Request, 0, len(rivals.Items))
-		for i := range rivals.Items {
-			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: rivals.Items[i].Namespace, Name: rivals.Items[i].Name}})
-		}
-		return requests
+		return requestsFor(ctx, reader, k, client.MatchingFields{targetIndex: gone.GetTarget().Key()})
 	}
+}
+
+// requestsFor queues the objects of a kind that an index finds. Those that cannot be listed are looked at at their interval.
+func requestsFor(ctx context.Context, reader client.Reader, k kind, opts ...client.ListOption) []reconcile.Request {
+	found, err := k.objects(ctx, reader, append(opts, client.DisableReadYourWritesConsistency)...)
+	if err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(found))
+	for _, obj := range found {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)})
+	}
+	return requests
+}
+
+// absent reads "not found" as absence, and any other error as itself.
+func absent(err error) error {
+	if cloud.IsNotFound(err) {
+		return nil
+	}
+	return err
 }

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -164,7 +166,7 @@ type DriftEntry struct {
 	// +required
 	Change DriftChange `json:"change"`
 
-	// kind of the remote object: Role, Policy, Member, or a kind of object that a permission is about.
+	// kind of the remote object: Role, Package, Installation, Policy, Member, AllowedProject, or a kind of object that a permission is about.
 	// +required
 	// +kubebuilder:validation:MaxLength=32
 	Kind string `json:"kind"`
@@ -211,7 +213,7 @@ type PendingPlan struct {
 // InventoryEntry is one thing that the object has granted, or is about to grant, in the cloud.
 type InventoryEntry struct {
 	// kind of what was granted: an object that a permission is about (Table, Resource, Function, Package, Project, Instance), a
-	// Member, or a Statement of the policy, named by its fingerprint.
+	// Member, a Statement of the policy, named by its fingerprint, or an AllowedProject, which may install a package.
 	// +required
 	// +kubebuilder:validation:MaxLength=32
 	Kind string `json:"kind"`
@@ -233,6 +235,25 @@ type InventoryEntry struct {
 	// +kubebuilder:validation:items:MaxLength=64
 	Actions []string `json:"actions,omitempty"`
 }
+
+// RemoteTarget names what an object manages in the cloud.
+// +kubebuilder:object:generate=false
+type RemoteTarget struct {
+	// Kind is what it is, in words: "role".
+	Kind string
+	// ProjectName is the project that it is in.
+	ProjectName string
+	// Name is what the service calls it.
+	Name string
+}
+
+// String shows the target as "role bi_reader in project analytics_prod".
+func (t RemoteTarget) String() string {
+	return fmt.Sprintf("%s %s in project %s", t.Kind, t.Name, t.ProjectName)
+}
+
+// Key is the same for all spellings of one target of a kind: the service compares names without case.
+func (t RemoteTarget) Key() string { return strings.ToLower(t.ProjectName + "/" + t.Name) }
 
 // orZero reads an optional duration.
 func orZero(d *metav1.Duration) time.Duration {

@@ -44,6 +44,8 @@ const (
 	ReasonProjectNotFound = "ProjectNotFound"
 	// ReasonRemoteRejected: the service refused a request as invalid.
 	ReasonRemoteRejected = "RemoteRejected"
+	// ReasonSourceNotAvailable: the package to be installed does not exist, is not shared with the project, or cannot be used there.
+	ReasonSourceNotAvailable = "SourceNotAvailable"
 	// ReasonInUse: a Connection is being deleted and waits for the objects that use it.
 	ReasonInUse = "InUse"
 	// ReasonPartiallyApplied: some changes were refused; all others are in place.

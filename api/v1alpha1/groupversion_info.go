@@ -18,6 +18,8 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Connection{}, &ConnectionList{},
 		&ClusterConnection{}, &ClusterConnectionList{},
 		&ProjectRole{}, &ProjectRoleList{},
+		&MaxComputePackage{}, &MaxComputePackageList{},
+		&PackageInstallation{}, &PackageInstallationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -338,6 +338,14 @@ func (r *ProjectRole) GetSyncStatus() *SyncStatus { return &r.Status.SyncStatus 
 // GetTargetStatus gives access to what is known of the role in the cloud.
 func (r *ProjectRole) GetTargetStatus() *TargetStatus { return &r.Status.TargetStatus }
 
+// GetConnectionRef names the connection that the object uses.
+func (r *ProjectRole) GetConnectionRef() ConnectionReference { return r.Spec.ConnectionRef }
+
+// GetTarget names the role.
+func (r *ProjectRole) GetTarget() RemoteTarget {
+	return RemoteTarget{Kind: "role", ProjectName: r.Spec.ProjectName, Name: r.Spec.RoleName}
+}
+
 // IsSuspended tells whether no call to the cloud may be made for the object.
 func (r *ProjectRole) IsSuspended() bool { return r.Spec.Suspend }
 
@@ -349,3 +357,6 @@ func (r *ProjectRole) IsRetained() bool { return r.Spec.DeletionPolicy == Deleti
 
 // IsObserved tells whether the object only looks, so that it owns nothing in the cloud.
 func (r *ProjectRole) IsObserved() bool { return r.Spec.ManagementPolicy == ManagementObserve }
+
+// GetAdoptionPolicy decides what to do when the role exists and this object did not create it.
+func (r *ProjectRole) GetAdoptionPolicy() AdoptionPolicy { return r.Spec.AdoptionPolicy }

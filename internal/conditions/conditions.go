@@ -112,9 +112,10 @@ func putOrRemove(obj Object, conditionType string, present bool, outcome Outcome
 
 // shorten cuts a message to the length that conditions may have, at a character's boundary. What is no text is replaced here,
 // for the API server would replace it, and the next pass would see a difference.
-func shorten(message string) string { return cut(message, maxMessage) }
+func shorten(message string) string { return Cut(message, maxMessage) }
 
-func cut(text string, size int) string {
+// Cut cuts a text to a size in bytes, at a character's boundary, and replaces what is no text.
+func Cut(text string, size int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= size {
 		return text

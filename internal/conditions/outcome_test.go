@@ -17,6 +17,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
 // causes are the errors that a pass can end with, one at least per reason, and what they mean.
@@ -75,6 +76,14 @@ var causes = map[string]struct {
 	},
 	"a Connection that is being deleted and in use": {
 		conditions.Wait(v1alpha1.ReasonInUse, "roles"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonInUse, Message: "roles"},
+	},
+	"a package that is not shared yet": {
+		conditions.Held(plan.Hold{Reason: v1alpha1.ReasonSourceNotAvailable, Message: "not shared", Wait: true, RetryAfter: time.Minute}),
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonSourceNotAvailable, Message: "not shared", RetryAfter: time.Minute},
+	},
+	"a plan that must not be carried out": {
+		conditions.Held(plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: "theirs"}),
+		conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonAlreadyExists, Message: "theirs"},
 	},
 	"a wrapped wait": {
 		fmt.Errorf("pass: %w", conditions.Wait(v1alpha1.ReasonConnectionNotReady, "wait")),

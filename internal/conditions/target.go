@@ -62,7 +62,7 @@ func driftOf(step plan.Step) []v1alpha1.DriftEntry {
 	var drift []v1alpha1.DriftEntry
 	add := func(change plan.Verb, entry plan.Entry) {
 		drift = append(drift, v1alpha1.DriftEntry{
-			Change: v1alpha1.DriftChange(change), Kind: entry.Kind, SchemaName: entry.SchemaName, Name: cut(entry.Name, maxName),
+			Change: v1alpha1.DriftChange(change), Kind: entry.Kind, SchemaName: entry.SchemaName, Name: Cut(entry.Name, maxName),
 			Actions: entry.Actions[:min(maxActions, len(entry.Actions))],
 		})
 	}
@@ -77,12 +77,34 @@ func driftOf(step plan.Step) []v1alpha1.DriftEntry {
 	case plan.Create:
 		add(step.Verb, step.Entry)
 		for _, content := range step.Contents {
-			add(plan.Grant, content)
+			add(step.Fills(), content)
+		}
+	case plan.Add, plan.Remove:
+		for _, content := range step.Contents {
+			add(step.Verb, content)
+		}
+	case plan.Replace:
+		more, less := step.Entry, step.Entry
+		more.Actions, less.Actions = plan.Without(step.Actions, step.Previous), plan.Without(step.Previous, step.Actions)
+		if len(more.Actions) > 0 {
+			add(plan.Add, more)
+		}
+		if len(less.Actions) > 0 {
+			add(plan.Remove, less)
 		}
 	default:
 		add(step.Verb, step.Entry)
 	}
 	return drift
+}
+
+// Held is the outcome of a plan that must not be carried out, or not yet.
+func Held(hold plan.Hold) error {
+	outcome := Outcome{State: Stalled, Reason: hold.Reason, Message: hold.Message, RetryAfter: hold.RetryAfter}
+	if hold.Wait {
+		outcome.State = Reconciling
+	}
+	return &outcomeError{outcome: outcome}
 }
 
 // SetPending records a plan that waits for approval; nil for none.

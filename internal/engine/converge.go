@@ -70,7 +70,7 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, 
 	case obj.IsObserved():
 		return true, nil
 	case p.Hold != nil:
-		return true, conditions.Stall(p.Hold.Reason, "%s", p.Hold.Message)
+		return true, conditions.Held(*p.Hold)
 	case p.Empty():
 		conditions.Settled(obj)
 		return true, partially(p, nil)

@@ -8,21 +8,28 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Verb is what a step does.
 type Verb string
 
-// The verbs, in the order in which a plan may hold them. A member who has to go goes before anything is granted, and a new one comes
-// when everything is in place, so that nobody has what neither the old nor the new spec gives them; grants come before revocations, so
-// that nobody lacks what both give.
+// The verbs, in the order in which a plan may hold them. Who has to go goes before anything is granted, and who is new comes when everything
+// is in place, so that nobody has what neither the old nor the new spec gives them; grants come before revocations, so that nobody lacks
+// what both give.
 const (
 	RemoveMember Verb = "RemoveMember"
+	Disallow     Verb = "Disallow"
 	Create       Verb = "Create"
 	Grant        Verb = "Grant"
+	Add          Verb = "Add"
 	SetPolicy    Verb = "SetPolicy"
-	Revoke       Verb = "Revoke"
-	AddMember    Verb = "AddMember"
+	// Replace removes an entry and adds it again, where nothing can change it in place.
+	Replace   Verb = "Replace"
+	Revoke    Verb = "Revoke"
+	Remove    Verb = "Remove"
+	AddMember Verb = "AddMember"
+	Allow     Verb = "Allow"
 	// Adopt writes nothing to the cloud: it records that what was there before is as wanted now.
 	Adopt  Verb = "Adopt"
 	Delete Verb = "Delete"
@@ -55,12 +62,15 @@ func (e Entry) String() string {
 type Step struct {
 	Verb Verb
 	Entry
-	// Contents is what a Create puts into the new object right away.
+	// Contents is what a Create puts into the new object right away, and what an Add or a Remove is about.
 	Contents []Entry
+	// Previous are the actions that a Replace takes away, and an Allow that changes something that is there; those in Actions take their
+	// place.
+	Previous []string
 	// Members are the principals of an AddMember or RemoveMember.
 	Members []string
 	// Policy is the document that a SetPolicy leaves behind; empty for none. Allows and Denies count the pairs of resource and action
-	// that it newly gives and that it takes away.
+	// that it newly gives and that it takes away; Denies is 1 of an Allow that takes something away.
 	Policy         string
 	Allows, Denies int
 	// Repeat says that the outcome of an earlier attempt is unknown, so that "exists already" does not mean "somebody else's".
@@ -76,12 +86,34 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s %s from %s", s.Verb, strings.Join(s.Members, ", "), s.Entry)
 	case SetPolicy:
 		return fmt.Sprintf("%s of %s", s.Verb, s.Entry)
+	case Add:
+		return fmt.Sprintf("%s %s to %s", s.Verb, list(s.Contents), s.Entry)
+	case Remove:
+		return fmt.Sprintf("%s %s from %s", s.Verb, list(s.Contents), s.Entry)
+	case Replace:
+		return fmt.Sprintf("%s %s by %s", s.Verb, strings.Join(s.Previous, ", "), s.Entry)
 	default:
 		return string(s.Verb) + " " + s.Entry.String()
 	}
 }
 
-// Grants counts what a step adds: pairs of object and action, and members.
+func list(entries []Entry) string {
+	texts := make([]string, len(entries))
+	for i, e := range entries {
+		texts[i] = e.String()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Fills is the verb as which the contents of a new object count.
+func (s Step) Fills() Verb {
+	if s.Kind == "Package" {
+		return Add
+	}
+	return Grant
+}
+
+// Grants counts what a step adds: pairs of object and action, members, and projects.
 func (s Step) Grants() int {
 	n := 0
 	switch s.Verb {
@@ -91,31 +123,56 @@ func (s Step) Grants() int {
 		n = len(s.Members)
 	case SetPolicy:
 		n = s.Allows
+	case Allow:
+		n = 1 - min(1, len(s.Previous))
+	case Replace:
+		n = len(Without(s.Actions, s.Previous))
+	case Create, Add:
+		n = pairs(s.Contents)
 	default:
-	}
-	for _, content := range s.Contents {
-		n += len(content.Actions)
 	}
 	return n
 }
 
-// Revokes counts what a step takes away: pairs of object and action, and members.
+// Revokes counts what a step takes away: pairs of object and action, members, and projects.
 func (s Step) Revokes() int {
 	switch s.Verb {
 	case Revoke:
 		return len(s.Actions)
 	case RemoveMember:
 		return len(s.Members)
-	case SetPolicy:
+	case SetPolicy, Allow:
 		return s.Denies
+	case Disallow:
+		return 1
+	case Replace:
+		return len(Without(s.Previous, s.Actions))
+	case Remove:
+		return pairs(s.Contents)
 	default:
 		return 0
 	}
 }
 
+func pairs(entries []Entry) int {
+	n := 0
+	for _, e := range entries {
+		n += len(e.Actions)
+	}
+	return n
+}
+
+// Without returns those of some actions that are not among others.
+func Without(actions, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(actions), func(action string) bool { return slices.Contains(others, action) })
+}
+
 // Hold says why a plan must not be carried out: a reason for the Ready condition and a message for people.
 type Hold struct {
 	Reason, Message string
+	// Wait says that what the plan waits for may come by itself; RetryAfter is how soon that is to be looked for.
+	Wait       bool
+	RetryAfter time.Duration
 }
 
 // Plan is what would be done, in order.
@@ -162,7 +219,7 @@ func (p Plan) Exceeds(limit int) bool {
 func (p Plan) Hash() string {
 	lines := []string{fmt.Sprintf("%q", p.Basis)}
 	for _, s := range p.Steps {
-		lines = append(lines, fmt.Sprintf("%s %q %q %q %q %q %q %q", s.Verb, s.Kind, s.SchemaName, s.Name, s.Actions, s.Contents, s.Members, s.Policy))
+		lines = append(lines, fmt.Sprintf("%s %q %q %q %q %q %q %q %q", s.Verb, s.Kind, s.SchemaName, s.Name, s.Actions, s.Previous, s.Contents, s.Members, s.Policy))
 	}
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
 	return hex.EncodeToString(sum[:8])
@@ -188,14 +245,16 @@ func Outline(steps []Step) string { return words(steps, wouldDo) }
 func Summary(steps []Step) string { return words(steps, did) }
 
 var (
-	verbs   = []Verb{Create, Adopt, Grant, SetPolicy, Revoke, AddMember, RemoveMember, Delete}
+	verbs   = []Verb{Create, Adopt, Grant, Add, SetPolicy, Replace, Revoke, Remove, AddMember, RemoveMember, Allow, Disallow, Delete}
 	wouldDo = map[Verb]string{
-		Create: "create", Adopt: "adopt", Grant: "grant", SetPolicy: "set the policy of", Revoke: "revoke", AddMember: "add members",
-		RemoveMember: "remove members", Delete: "delete",
+		Create: "create", Adopt: "adopt", Grant: "grant", Add: "add", SetPolicy: "set the policy of", Replace: "remove and add again",
+		Revoke: "revoke", Remove: "remove", AddMember: "add members", RemoveMember: "remove members", Allow: "allow", Disallow: "disallow",
+		Delete: "delete",
 	}
 	did = map[Verb]string{
-		Create: "created", Adopt: "adopted", Grant: "granted", SetPolicy: "set the policy of", Revoke: "revoked", AddMember: "added members",
-		RemoveMember: "removed members", Delete: "deleted",
+		Create: "created", Adopt: "adopted", Grant: "granted", Add: "added", SetPolicy: "set the policy of", Replace: "removed and added again",
+		Revoke: "revoked", Remove: "removed", AddMember: "added members", RemoveMember: "removed members", Allow: "allowed",
+		Disallow: "disallowed", Delete: "deleted",
 	}
 )
 
@@ -209,26 +268,44 @@ func words(steps []Step, names map[Verb]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// part is what steps of one verb are about: the names of whole objects, a number for what is in them.
+// part is what steps of one verb are about: the names of whole objects and projects, a number for what is in them.
 func part(verb Verb, steps []Step) string {
 	n, names := 0, []string{}
 	for _, s := range steps {
 		switch {
-		case s.Verb == Create && verb == Grant:
-			n += s.Grants()
+		case s.Verb == Create && verb == s.Fills():
+			n += s.size()
 		case s.Verb != verb:
-		case verb == Grant, verb == Revoke, verb == AddMember, verb == RemoveMember:
-			n += s.Grants() + s.Revokes()
-		default:
+		case verb == Create, verb == Adopt, verb == SetPolicy, verb == Delete:
 			names = append(names, s.Entry.String())
+		default:
+			n += s.size()
 		}
 	}
 	switch {
 	case len(names) > 0:
 		slices.Sort(names)
 		return strings.Join(slices.Compact(names), ", ")
-	case n > 0:
-		return fmt.Sprint(n)
+	case n == 0:
+		return ""
 	}
-	return ""
+	unit := units[verb]
+	if n > 1 {
+		unit = strings.Replace(strings.Replace(unit, "entry", "entries", 1), "project", "projects", 1)
+	}
+	return strings.TrimSpace(fmt.Sprint(n, " ", unit))
+}
+
+// units are what the numbers of some verbs count.
+var units = map[Verb]string{Add: "entry", Remove: "entry", Replace: "entry", Allow: "project", Disallow: "project"}
+
+// size is how much a step is about: entries of a package, projects, pairs of object and action, or members.
+func (s Step) size() int {
+	switch {
+	case s.Verb == Replace, s.Verb == Allow, s.Verb == Disallow:
+		return 1
+	case s.Verb == Add, s.Verb == Remove, s.Verb == Create && s.Fills() == Add:
+		return len(s.Contents)
+	}
+	return s.Grants() + s.Revokes()
 }

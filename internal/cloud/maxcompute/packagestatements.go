@@ -84,11 +84,11 @@ func (c *Client) InstallPackage(ctx context.Context, project, sourceProject, nam
 		query: fmt.Sprintf("INSTALL PACKAGE %s.%s;", sourceProject, name),
 	})
 	err = installError(err, project, sourceProject)
-	return c.written(ctx, project, err, cloud.AlreadyExists, func(lists packageLists) {
-		if lists.installed != nil {
-			lists.installed[installedKey(sourceProject, name)] = InstalledPackage{SourceProject: sourceProject, Name: name, Status: StatusOK}
-		}
-	})
+	if err == nil || !cloud.Refused(err) || cloud.CodeOf(err) == cloud.AlreadyExists {
+		// What the service makes of it, a list tells that is asked for after it.
+		c.packages.doubt(ctx, project)
+	}
+	return err
 }
 
 // UninstallPackage takes a package of another project out of a project. It fails with cloud.NotFound if the service says that it is not

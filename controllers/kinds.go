@@ -1,0 +1,85 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
+)
+
+// target is an object that manages something in a project, by the account that its connection stands for.
+type target interface {
+	engine.Object
+	// GetConnectionRef names the connection.
+	GetConnectionRef() v1alpha1.ConnectionReference
+	// GetTarget names what is managed.
+	GetTarget() v1alpha1.RemoteTarget
+	// GetAdoptionPolicy decides what to do when that is there already.
+	GetAdoptionPolicy() v1alpha1.AdoptionPolicy
+}
+
+// kind is a kind of such objects.
+type kind struct {
+	name string
+	// object and list make empty ones.
+	object func() target
+	list   func() client.ObjectList
+}
+
+var (
+	projectRoles = kind{
+		"ProjectRole", func() target { return &v1alpha1.ProjectRole{} }, func() client.ObjectList { return &v1alpha1.ProjectRoleList{} },
+	}
+	maxComputePackages = kind{
+		"MaxComputePackage", func() target { return &v1alpha1.MaxComputePackage{} }, func() client.ObjectList { return &v1alpha1.MaxComputePackageList{} },
+	}
+	packageInstallations = kind{
+		"PackageInstallation", func() target { return &v1alpha1.PackageInstallation{} }, func() client.ObjectList { return &v1alpha1.PackageInstallationList{} },
+	}
+	// kinds are all whose objects use connections.
+	kinds = []kind{projectRoles, maxComputePackages, packageInstallations}
+)
+
+// The indexes by which objects are found.
+const (
+	// connectionIndex finds the objects that refer to a connection: it holds their references as text, such as "ClusterConnection prod".
+	connectionIndex = "spec.connectionRef.name"
+	// targetIndex finds the objects of a kind, in all namespaces, that name the same target. The endpoint is part of a target, too, but
+	// known only through the connection.
+	targetIndex = "target"
+)
+
+// indexes are what every kind is found by.
+var indexes = map[string]client.IndexerFunc{
+	connectionIndex: func(o client.Object) []string {
+		if t, ok := o.(target); ok {
+			return []string{t.GetConnectionRef().String()}
+		}
+		return nil
+	},
+	targetIndex: func(o client.Object) []string {
+		if t, ok := o.(target); ok {
+			return []string{t.GetTarget().Key()}
+		}
+		return nil
+	},
+}
+
+// objects lists the objects of a kind.
+func (k kind) objects(ctx context.Context, reader client.Reader, opts ...client.ListOption) ([]target, error) {
+	list := k.list()
+	if err := reader.List(ctx, list, opts...); err != nil {
+		return nil, fmt.Errorf("list objects of kind %s: %w", k.name, err)
+	}
+	found := make([]target, 0, apimeta.LenList(list))
+	err := apimeta.EachListItem(list, func(o runtime.Object) error {
+		found = append(found, o.(target)) //nolint:forcetypeassert // the list is of this kind
+		return nil
+	})
+	return found, err
+}

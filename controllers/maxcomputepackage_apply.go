@@ -1,0 +1,127 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
+)
+
+// Apply implements engine.Kind.
+func (k *packageKind) Apply(ctx context.Context, pkg *v1alpha1.MaxComputePackage, step plan.Step) error {
+	if step.Verb == plan.Adopt {
+		pkg.Status.Adopted = true
+		return nil
+	}
+	account, err := k.account(ctx, pkg)
+	if err != nil {
+		return err
+	}
+	err = (&packageWriter{account.MaxCompute, pkg}).apply(ctx, step)
+	if err == nil {
+		packageInventoryOf(pkg).without(step).store(pkg)
+	}
+	return account.Noticed(err)
+}
+
+// packageWriter carries out steps on one package.
+type packageWriter struct {
+	client *maxcompute.Client
+	pkg    *v1alpha1.MaxComputePackage
+}
+
+func (w *packageWriter) apply(ctx context.Context, step plan.Step) error {
+	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
+	switch step.Verb {
+	case plan.Create:
+		return create(w.pkg, step, func(contents acl.Set) error { return w.client.CreatePackage(ctx, project, name, contents) })
+	case plan.Add:
+		return oneByOne(step.Contents, func(list ...plan.Entry) error {
+			if len(list) == 1 {
+				return w.putAgain(ctx, list[0])
+			}
+			return w.client.AddToPackage(ctx, project, name, grants(list...))
+		})
+	case plan.Remove:
+		return oneByOne(step.Contents, func(list ...plan.Entry) error {
+			return w.client.RemoveFromPackage(ctx, project, name, grants(list...))
+		})
+	case plan.Allow:
+		if len(step.Previous) > 0 {
+			return w.relabel(ctx, step.Entry)
+		}
+		return w.putAgain(ctx, step.Entry)
+	case plan.Disallow:
+		return w.client.DisallowProject(ctx, project, name, step.Name)
+	case plan.Replace:
+		return w.replace(ctx, step.Entry)
+	case plan.Delete:
+		// The next look tells whether it is gone; until then it is ours.
+		return absent(w.client.DropPackage(ctx, project, name))
+	default:
+		return fmt.Errorf("a package knows no step %s", step.Verb)
+	}
+}
+
+// relabel gives a project another label, in place if the service does that.
+func (w *packageWriter) relabel(ctx context.Context, entry plan.Entry) error {
+	err := w.put(ctx, entry)
+	switch {
+	case err == nil:
+		dropReplacement(w.pkg, entry)
+	case refusedAsThere(err):
+		return w.replace(ctx, entry)
+	}
+	return err
+}
+
+// replace removes an entry and adds it again as it is to be.
+func (w *packageWriter) replace(ctx context.Context, entry plan.Entry) error {
+	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
+	var err error
+	if entry.Kind == allowedProjectKind {
+		err = w.client.DisallowProject(ctx, project, name, entry.Name)
+	} else {
+		err = w.client.RemoveFromPackage(ctx, project, name, grants(entry))
+	}
+	if err != nil {
+		return err
+	}
+	return w.putAgain(ctx, entry)
+}
+
+// putAgain adds an entry. If the service refuses one that was removed in order to be added again, it gets back what it had: nobody who
+// uses the package is to lose it for a change that cannot be made.
+func (w *packageWriter) putAgain(ctx context.Context, entry plan.Entry) error {
+	err := w.put(ctx, entry)
+	record := replacementOf(w.pkg, entry)
+	if record == nil || !refusedForContent(err) && !refusedAsThere(err) {
+		return err
+	}
+	record.Refusals++
+	entry.Actions = record.PreviousActions
+	return errors.Join(err, w.put(ctx, entry))
+}
+
+func (w *packageWriter) put(ctx context.Context, entry plan.Entry) error {
+	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
+	if entry.Kind != allowedProjectKind {
+		return w.client.AddToPackage(ctx, project, name, grants(entry))
+	}
+	share, err := shareOf(entry)
+	if err != nil {
+		return err
+	}
+	return w.client.AllowProject(ctx, project, name, share.Project, share.Label)
+}
+
+// refusedAsThere tells whether a request was refused, perhaps because what it asks for is there already in another form.
+func refusedAsThere(err error) bool {
+	code := cloud.CodeOf(err)
+	return code == cloud.AlreadyExists || code == cloud.RemoteRejected
+}

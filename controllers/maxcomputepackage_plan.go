@@ -1,0 +1,178 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
+)
+
+// maxBatch is how many entries one request adds to a package, or removes. The service documents no limit.
+const maxBatch = 100
+
+// Plan implements engine.Kind.
+func (k *packageKind) Plan(pkg *v1alpha1.MaxComputePackage, want, have packageState) plan.Plan {
+	var p plan.Plan
+	switch {
+	case !pkg.DeletionTimestamp.IsZero():
+		return planPackageDeletion(pkg, have)
+	case !have.exists:
+		p = planPackageCreation(pkg, want)
+	default:
+		p = admit(pkg, planPackageChange(pkg, want, have), packageEntry(pkg))
+	}
+	p.Basis, p.Holds = describePackage(pkg, have), have.resources.Pairs()+have.allowed.Len()
+	return p
+}
+
+// planPackageCreation creates the package with what one call can say, and then adds the rest.
+func planPackageCreation(pkg *v1alpha1.MaxComputePackage, want packageState) plan.Plan {
+	body, rest := maxcompute.Expressible(want.resources)
+	first := body.Grants()
+	first = first[:min(maxBatch, len(first))]
+	contents := acl.NewSet(first...)
+	create := plan.Step{
+		Verb: plan.Create, Entry: packageEntry(pkg), Contents: entries(contents), Repeat: pkg.Status.Created || pkg.Status.Creating,
+	}
+	return plan.Plan{Steps: slices.Concat(
+		[]plan.Step{create}, contentSteps(plan.Add, pkg, body.Minus(contents).Union(rest)), allowSteps(want.allowed.List()),
+	)}
+}
+
+// planPackageChange closes the difference of a package that is there. A part that is not managed any more is left without what the object
+// put there.
+func planPackageChange(pkg *v1alpha1.MaxComputePackage, want, have packageState) plan.Plan {
+	owned := packageInventoryOf(pkg)
+	if !pkg.DeletionTimestamp.IsZero() {
+		// Otherwise all of the inventory counts, seen or not: a read that lags must not let anything be forgotten.
+		owned.resources, owned.allowed = owned.resources.Intersect(have.resources), owned.allowed.Intersect(have.allowed)
+	}
+	contents := changeContents(pkg, want, have, owned.resources)
+	sharing := acl.SharingChange{Disallow: owned.allowed.List()}
+	if want.hasAllowed {
+		sharing = acl.DiffSharing(want.allowed, have.allowed, owned.allowed, packagePolicyOf(pkg))
+	}
+	lowered, raised := relabelSteps(pkg, sharing.Relabel)
+	var disallowed []plan.Step
+	for _, share := range sharing.Disallow {
+		disallowed = append(disallowed, plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}})
+	}
+	return withoutRefused(pkg, slices.Concat(
+		disallowed, lowered, contentSteps(plan.Add, pkg, contents.Add), replaceSteps(contents.Replace), contentSteps(plan.Remove, pkg, contents.Remove),
+		raised, allowSteps(sharing.Allow),
+	))
+}
+
+// changeContents decides what becomes of the entries.
+func changeContents(pkg *v1alpha1.MaxComputePackage, want, have packageState, owned acl.Set) acl.Contents {
+	if !want.hasResources {
+		change := acl.DiffContents(have.resources.Minus(owned), have.resources)
+		change.Remove = change.Remove.Union(owned.Absent(have.resources))
+		return change
+	}
+	goal := acl.Diff(want.resources, have.resources, owned, packagePolicyOf(pkg)).Apply(have.resources)
+	return acl.DiffContents(goal, have.resources)
+}
+
+// contentSteps adds or removes entries, as many at a time as a request can name; one of another schema than the default takes a request
+// of its own.
+func contentSteps(verb plan.Verb, pkg *v1alpha1.MaxComputePackage, set acl.Set) []plan.Step {
+	var steps []plan.Step
+	add := func(list []plan.Entry) {
+		steps = append(steps, plan.Step{Verb: verb, Entry: packageEntry(pkg), Contents: list})
+	}
+	body, rest := maxcompute.Expressible(set)
+	for batch := range slices.Chunk(entries(body), maxBatch) {
+		add(batch)
+	}
+	for _, entry := range entries(rest) {
+		add([]plan.Entry{entry})
+	}
+	return steps
+}
+
+func replaceSteps(replacements []acl.Replacement) []plan.Step {
+	var steps []plan.Step
+	for _, r := range replacements {
+		steps = append(steps, plan.Step{Verb: plan.Replace, Entry: entries(acl.NewSet(r.To))[0], Previous: r.From.Actions})
+	}
+	return steps
+}
+
+func allowSteps(shares []acl.Share) []plan.Step {
+	var steps []plan.Step
+	for _, share := range shares {
+		steps = append(steps, plan.Step{Verb: plan.Allow, Entry: shareEntry(share)})
+	}
+	return steps
+}
+
+// relabelSteps gives projects other labels: those that lose by it, and those that gain. What becomes of the label of a project that is
+// allowed again is not documented. So that is tried first, for it takes nothing away; if it was of no effect, the project is disallowed
+// and allowed again.
+func relabelSteps(pkg *v1alpha1.MaxComputePackage, relabels []acl.Relabel) (lowered, raised []plan.Step) {
+	for _, r := range relabels {
+		step := plan.Step{Verb: plan.Allow, Entry: shareEntry(r.To), Previous: shareEntry(r.From).Actions}
+		if pkg.Status.Unsettled > 0 {
+			step.Verb = plan.Replace
+		}
+		if r.To.Label < r.From.Label {
+			step.Denies = 1
+			lowered = append(lowered, step)
+		} else {
+			raised = append(raised, step)
+		}
+	}
+	return lowered, raised
+}
+
+// withoutRefused makes a plan of steps, but for replacements that the service has refused too often: these are problems.
+func withoutRefused(pkg *v1alpha1.MaxComputePackage, steps []plan.Step) plan.Plan {
+	var p plan.Plan
+	for _, step := range steps {
+		r := replacementOf(pkg, step.Entry)
+		changes := step.Verb == plan.Replace || step.Verb == plan.Allow && len(step.Previous) > 0
+		if changes && r != nil && r.Refusals >= maxRefusals && !conditions.IsRequested(pkg) {
+			p.Problems = append(p.Problems, fmt.Sprintf("the service refused %s %d times, so that it still has %s; it is not tried again until the spec asks for something else or a pass is asked for",
+				step.Entry, r.Refusals, strings.Join(step.Previous, ", ")))
+			continue
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p
+}
+
+// planPackageDeletion takes back what the object did: the package if it made it, else what it put into it.
+func planPackageDeletion(pkg *v1alpha1.MaxComputePackage, have packageState) plan.Plan {
+	switch {
+	case !have.exists:
+		return plan.Plan{}
+	case pkg.Status.Creating:
+		return plan.Plan{Hold: unknownCreate(pkg)}
+	case pkg.Status.Created:
+		return plan.Plan{Steps: []plan.Step{{Verb: plan.Delete, Entry: packageEntry(pkg)}}}
+	}
+	return planPackageChange(pkg, packageState{}, have)
+}
+
+func packageEntry(pkg *v1alpha1.MaxComputePackage) plan.Entry {
+	return plan.Entry{Kind: packageEntryKind, Name: pkg.Spec.PackageName}
+}
+
+// describePackage writes down the state that a plan starts from, so that its approval holds for no other.
+func describePackage(pkg *v1alpha1.MaxComputePackage, have packageState) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %s/%s %v\n", pkg.UID, have.endpoint, pkg.Spec.ProjectName, pkg.Spec.PackageName, have.exists)
+	for _, g := range have.resources.Grants() {
+		fmt.Fprintf(&b, "%s %q %q %q\n", g.Kind, strings.ToLower(g.Schema), strings.ToLower(g.Name), g.Actions)
+	}
+	for _, share := range have.allowed.List() {
+		fmt.Fprintf(&b, "%q %d\n", strings.ToLower(share.Project), share.Label)
+	}
+	return b.String()
+}

@@ -1,0 +1,125 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
+)
+
+// create makes the target with what a step puts into it; if that is refused, because of one entry perhaps, it makes it bare, and the
+// engine's next round adds each entry on its own, so that one table that does not exist does not cost the others.
+func create(obj target, step plan.Step, create func(contents acl.Set) error) error {
+	err := create(grants(step.Contents...))
+	if len(step.Contents) > 0 && refusedForContent(err) {
+		err = create(acl.Set{})
+		if cloud.CodeOf(err) == cloud.AlreadyExists {
+			// It may be the refused call that made it. The next look tells by what it holds.
+			return err
+		}
+	}
+	status := obj.GetTargetStatus()
+	switch {
+	case err == nil:
+		status.Created, status.Creating, status.Adopted = true, false, false
+	case cloud.Refused(err) && !step.Repeat:
+		// The service says that this create did nothing, and there was none before: whatever exists is not ours.
+		status.Creating, status.Applied = false, nil
+	}
+	return err
+}
+
+// settleCreate decides about a create whose outcome was lost: what holds nothing but what this object asked for is taken for the one it
+// asked for. Any other may be somebody else's: with adoptionPolicy Adopt it is treated as such, and otherwise nothing is done to it.
+func settleCreate(obj target, covered bool) {
+	status := obj.GetTargetStatus()
+	switch {
+	case covered:
+		status.Created, status.Creating = true, false
+	case obj.GetAdoptionPolicy() == v1alpha1.AdoptionAdopt && obj.GetDeletionTimestamp().IsZero():
+		status.Creating, status.Applied = false, nil
+	}
+}
+
+// admit holds a plan back if it is about something that is there and that the object may not change. entry names it.
+func admit(obj target, p plan.Plan, entry plan.Entry) plan.Plan {
+	status := obj.GetTargetStatus()
+	switch {
+	case obj.IsObserved(), status.Created, status.Adopted:
+	case status.Creating:
+		p.Hold = unknownCreate(obj)
+	case obj.GetAdoptionPolicy() != v1alpha1.AdoptionAdopt:
+		p.Hold = &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: obj.GetTarget().String() + " exists and was not created by this object; adoptionPolicy: Adopt would " + brief(p)}
+	case len(p.Steps) == 0:
+		p.Steps = []plan.Step{{Verb: plan.Adopt, Entry: entry}}
+	}
+	return p
+}
+
+// unknownCreate holds a plan back because nobody can tell whether the object made what is there.
+func unknownCreate(obj target) *plan.Hold {
+	ways := "bring it under management with adoptionPolicy: Adopt, or delete this object with deletionPolicy: Retain"
+	if !obj.GetDeletionTimestamp().IsZero() {
+		ways = "or delete this object with deletionPolicy: Retain"
+	}
+	return &plan.Hold{Reason: v1alpha1.ReasonCreateResultUnknown, Message: fmt.Sprintf(
+		"%s exists; the outcome of creating it was lost, and it holds what this object did not ask for, so it may be somebody else's. Remove it if it is not needed, %s", obj.GetTarget(), ways)}
+}
+
+// brief names the difference and its first steps.
+func brief(p plan.Plan) string {
+	const named = 5
+	if len(p.Steps) == 0 {
+		return "change nothing"
+	}
+	var list []string
+	for _, step := range p.Steps[:min(named, len(p.Steps))] {
+		list = append(list, step.String())
+	}
+	if len(p.Steps) > named {
+		list = append(list, fmt.Sprintf("and %d more", len(p.Steps)-named))
+	}
+	return plan.Outline(p.Steps) + ": " + strings.Join(list, "; ")
+}
+
+// verdictOn is the line of the Ready condition of an object that nothing more is to be done about.
+func verdictOn(obj target) string {
+	if obj.IsObserved() {
+		return obj.GetTarget().String() + " was looked at"
+	}
+	return obj.GetTarget().String() + " is as specified"
+}
+
+// oneByOne makes one call for all items, and if that is refused, one for each, so that one that does not exist does not cost the others.
+// Its error joins the refusals.
+func oneByOne[T any](items []T, call func(...T) error) error {
+	err := call(items...)
+	if len(items) == 1 || !refusedForContent(err) {
+		return err
+	}
+	var refusals []error
+	for _, item := range items {
+		err := call(item)
+		switch {
+		case refusedForContent(err):
+			refusals = append(refusals, err)
+		case err != nil:
+			return err
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+// refusedForContent tells whether a request may succeed with less in it.
+func refusedForContent(err error) bool {
+	switch cloud.CodeOf(err) {
+	case cloud.RemoteRejected, cloud.NotFound, cloud.PermissionDenied:
+		return true
+	default:
+		return false
+	}
+}
