@@ -69,12 +69,15 @@ func life(h *harness) {
 	}
 }
 
+// lives are what every kind goes through.
+var lives = map[string]func(*harness){"role": life, "package": packageLife, "installation": installationLife}
+
 // callsOfALife is how many calls a life makes without faults, and how many writes to the API server.
-func callsOfALife(t *testing.T) (calls int, writes int) {
+func callsOfALife(t *testing.T, life func(*harness)) (calls int, writes int) {
 	t.Helper()
 	h := newHarness(t)
 	life(h)
-	return len(h.cloud.Journal()), h.writes
+	return int(h.calls.Load()), h.writes
 }
 
 // transientFaults are what can go wrong once with any call.
@@ -101,35 +104,46 @@ var transientFaults = map[string]fakecloud.Fault{
 }
 
 func TestEveryFaultAtEveryCall(t *testing.T) {
-	calls, _ := callsOfALife(t)
-	for name, fault := range transientFaults {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for at := range calls {
-				for _, times := range []int{1, 3} {
-					if times == 3 && at%3 != 0 {
-						continue // every call is among some three all the same
-					}
-					h := newHarness(t)
-					if fault.Kind == fakecloud.FaultTimeout {
-						h.timeout = 150 * time.Millisecond
-						h.restart()
-					}
-					f := fault
-					f.After, f.Times = at, times
-					h.cloud.Inject(f)
-					life(h)
-					if t.Failed() {
-						t.Fatalf("at call %d, %d times", at, times)
+	for whose, life := range lives {
+		calls, _ := callsOfALife(t, life)
+		for name, fault := range transientFaults {
+			t.Run(whose+", "+name, func(t *testing.T) {
+				t.Parallel()
+				for at := range calls {
+					withFault(t, life, fault, at, 1)
+					if at%3 == 0 { // every call is among some three
+						withFault(t, life, fault, at, 3)
 					}
 				}
-			}
-		})
+			})
+		}
+	}
+}
+
+// withFault goes through a life in which a fault meets some calls after a number of others.
+func withFault(t *testing.T, life func(*harness), fault fakecloud.Fault, after, times int) {
+	t.Helper()
+	h := newHarness(t)
+	if fault.Kind == fakecloud.FaultTimeout {
+		h.timeout = 150 * time.Millisecond
+		h.restart()
+	}
+	fault.After, fault.Times = after, times
+	h.cloud.Inject(fault)
+	life(h)
+	if t.Failed() {
+		t.Fatalf("after %d calls, %d times", after, times)
 	}
 }
 
 func TestCrashAtEveryCall(t *testing.T) {
-	calls, _ := callsOfALife(t)
+	for whose, life := range lives {
+		t.Run(whose, func(t *testing.T) { crashAtEveryCall(t, life) })
+	}
+}
+
+func crashAtEveryCall(t *testing.T, life func(*harness)) {
+	calls, _ := callsOfALife(t, life)
 	for at := int64(1); at <= int64(calls); at++ {
 		for _, before := range []bool{true, false} {
 			h := newHarness(t)
@@ -147,7 +161,13 @@ func TestCrashAtEveryCall(t *testing.T) {
 }
 
 func TestCrashAndConflictAtEveryAPIWrite(t *testing.T) {
-	_, writes := callsOfALife(t)
+	for whose, life := range lives {
+		t.Run(whose, func(t *testing.T) { failAtEveryAPIWrite(t, life) })
+	}
+}
+
+func failAtEveryAPIWrite(t *testing.T, life func(*harness)) {
+	_, writes := callsOfALife(t, life)
 	fail := map[string]func() error{
 		"crash": func() error { panic(errCrashed) },
 		"conflict": func() error {
@@ -183,8 +203,9 @@ func TestCrashAndConflictAtEveryAPIWrite(t *testing.T) {
 
 // TestManyFaultsAtOnce mixes faults and crashes at random.
 func TestManyFaultsAtOnce(t *testing.T) {
-	names := keysOf(transientFaults)
-	for seed := range uint64(60) {
+	names, kinds := keysOf(transientFaults), keysOf(lives)
+	for seed := range uint64(90) {
+		life := lives[kinds[seed%3]]
 		r := rand.New(rand.NewPCG(seed, 7))
 		h := newHarness(t)
 		h.timeout = 150 * time.Millisecond

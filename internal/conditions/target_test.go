@@ -76,6 +76,34 @@ func TestDriftNamesEveryDifference(t *testing.T) {
 	}
 }
 
+func TestDriftOfAPackage(t *testing.T) {
+	pkg := plan.Entry{Kind: "Package", Name: "shared"}
+	table := func(name string, actions ...string) plan.Entry {
+		return plan.Entry{Kind: "Table", SchemaName: "default", Name: name, Actions: actions}
+	}
+	steps := []plan.Step{
+		{Verb: plan.Disallow, Entry: plan.Entry{Kind: "AllowedProject", Name: "old"}},
+		{Verb: plan.Create, Entry: pkg, Contents: []plan.Entry{table("a", "Select")}},
+		{Verb: plan.Add, Entry: pkg, Contents: []plan.Entry{table("b", "Select"), table("c", "Select")}},
+		{Verb: plan.Replace, Entry: table("d", "Select", "Update"), Previous: []string{"Describe", "Select"}},
+		{Verb: plan.Remove, Entry: pkg, Contents: []plan.Entry{table("e", "Select")}},
+		{Verb: plan.Allow, Entry: plan.Entry{Kind: "AllowedProject", Name: "new", Actions: []string{"label 2"}}},
+	}
+	var got []string
+	role := newTarget()
+	conditions.SetDrift(role, steps)
+	for _, d := range role.Status.Drift {
+		got = append(got, strings.Join(append([]string{string(d.Change), d.Kind, d.Name}, d.Actions...), " "))
+	}
+	want := []string{
+		"Disallow AllowedProject old", "Create Package shared", "Add Table a Select", "Add Table b Select", "Add Table c Select",
+		"Add Table d Update", "Remove Table d Describe", "Remove Table e Select", "Allow AllowedProject new label 2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("drift (-want +got):\n%s", diff)
+	}
+}
+
 func TestDriftIsBounded(t *testing.T) {
 	role := newTarget()
 	p := revoking(300)

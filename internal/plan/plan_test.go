@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -205,5 +206,44 @@ func TestAHashNamesOnePlanFromOneState(t *testing.T) {
 			t.Errorf("%s has the hash of %s", name, other)
 		}
 		seen[p.Hash()] = name
+	}
+}
+
+func TestWordsForPackages(t *testing.T) {
+	entry := plan.Entry{Kind: "Package", Name: "shared_pkg"}
+	table := func(name string, actions ...string) plan.Entry {
+		return plan.Entry{Kind: "Table", SchemaName: "default", Name: name, Actions: actions}
+	}
+	steps := []plan.Step{
+		{Verb: plan.Disallow, Entry: plan.Entry{Kind: "AllowedProject", Name: "old"}},
+		{Verb: plan.Create, Entry: entry, Contents: []plan.Entry{table("a", "Select"), table("b", "Describe", "Select")}},
+		{Verb: plan.Add, Entry: entry, Contents: []plan.Entry{table("c", "Select")}},
+		{Verb: plan.Replace, Entry: table("d", "Select", "Update"), Previous: []string{"Describe", "Select"}},
+		{Verb: plan.Remove, Entry: entry, Contents: []plan.Entry{table("e", "Describe", "Select")}},
+		{Verb: plan.Allow, Entry: plan.Entry{Kind: "AllowedProject", Name: "p", Actions: []string{"label 2"}}},
+		{Verb: plan.Allow, Entry: plan.Entry{Kind: "AllowedProject", Name: "q", Actions: []string{"label 1"}}, Previous: []string{"label 3"}, Denies: 1},
+	}
+	const summary = "created Package shared_pkg, added 3 entries, removed and added again 1 entry, removed 1 entry, allowed 2 projects, disallowed 1 project"
+	if got := plan.Summary(steps); got != summary {
+		t.Errorf("got %q, want %q", got, summary)
+	}
+	p := plan.Plan{Steps: steps}
+	if p.Grants() != 6 || p.Revokes() != 5 {
+		t.Errorf("%d grants and %d revocations, want 6 and 5", p.Grants(), p.Revokes())
+	}
+	const lines = `Disallow AllowedProject old
+Create Package shared_pkg
+Add Select on Table c to Package shared_pkg
+Replace Describe, Select by Select, Update on Table d
+Remove Describe, Select on Table e from Package shared_pkg
+Allow label 2 on AllowedProject p
+Allow label 1 on AllowedProject q`
+	if got := p.String(); got != lines {
+		t.Errorf("got\n%s\nwant\n%s", got, lines)
+	}
+	changed := slices.Clone(steps)
+	changed[3].Previous = []string{"Describe"}
+	if (plan.Plan{Steps: changed}).Hash() == p.Hash() {
+		t.Error("what is taken away does not count in the hash")
 	}
 }

@@ -751,7 +751,7 @@ func TestTheListOfPackagesFollowsWhatTheClientDoes(t *testing.T) {
 	}{
 		"a created package is there":           {do: create, found: "new old mart.old OK", lists: 1},
 		"a dropped package is not":             {do: drop, found: "mart.old OK", lists: 1},
-		"an installed package is there":        {do: install, found: "old mart.new OK mart.old OK", lists: 1},
+		"an installed package is there":        {do: install, found: "old mart.new OK mart.old OK", lists: 2},
 		"an uninstalled package is not":        {do: uninstall, found: "old", lists: 1},
 		"a create that is refused":             {do: create, fault: refused, found: "old mart.old OK", lists: 1},
 		"an installation that is refused":      {do: install, fault: refused, found: "old mart.old OK", lists: 1},
@@ -819,6 +819,7 @@ func TestAWriteDoesNotMakeUpAList(t *testing.T) {
 	answers := &script{
 		{status: 200, body: `{"data":{"createdPackages":null,"installedPackages":null}}`}, {status: 200, body: `{"data":"success"}`},
 		{status: 200, body: `<Authorization><Result>OK</Result></Authorization>`},
+		{status: 200, body: `{"data":{"createdPackages":null,"installedPackages":null}}`}, // asked for because of the installation
 	}
 	c := newLocalClient(t, answers)
 	if _, _, err := c.FindPackage(t.Context(), "p", "k", 0); !maxcompute.IsNull(err) {
