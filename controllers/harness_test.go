@@ -66,6 +66,8 @@ type harness struct {
 	// maxRevocations is the operator's --max-revocations; 0 for no limit.
 	maxRevocations int
 	clock          *hastyClock
+	// deleted is how far ahead of the API server's clock the operator's was when an object was deleted.
+	deleted map[types.UID]time.Duration
 	// foreign says that the roles in the cloud were made by somebody else.
 	foreign bool
 	// calls counts the calls to the cloud since the start; crash, if set, may end the operator before or after one.
@@ -75,7 +77,7 @@ type harness struct {
 
 func newHarness(t testing.TB) *harness {
 	t.Helper()
-	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second}
+	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second, deleted: map[types.UID]time.Duration{}}
 	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: project, ThreeTier: true}, {Name: partner, ThreeTier: true}}})
 	// A package that permissions can be granted on.
 	h.share("shared")
@@ -156,12 +158,30 @@ func (h *harness) interceptors() interceptor.Funcs {
 		return nil
 	}
 	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			err := c.Get(ctx, key, obj, opts...)
+			h.shiftDeletion(obj, 1)
+			return err
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			h.deleted[obj.GetUID()] = time.Duration(h.clock.ahead.Load())
+			return c.Delete(ctx, obj, opts...)
+		},
 		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
 			return around(func() error { return c.Patch(ctx, obj, patch, opts...) })
 		},
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+			h.shiftDeletion(obj, -1)
+			defer h.shiftDeletion(obj, 1)
 			return around(func() error { return c.SubResource(sub).Update(ctx, obj, opts...) })
 		},
+	}
+}
+
+// shiftDeletion lets the time of a deletion be told by the operator's clock, so that it comes after what was done before.
+func (h *harness) shiftDeletion(obj client.Object, sign time.Duration) {
+	if at := obj.GetDeletionTimestamp(); at != nil {
+		obj.SetDeletionTimestamp(new(metav1.NewTime(at.Add(sign * h.deleted[obj.GetUID()]))))
 	}
 }
 

@@ -62,10 +62,21 @@ func planPackageChange(pkg *v1alpha1.MaxComputePackage, want, have packageState)
 	for _, share := range sharing.Disallow {
 		disallowed = append(disallowed, plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}})
 	}
-	return withoutRefused(pkg, slices.Concat(
-		disallowed, lowered, contentSteps(plan.Add, pkg, contents.Add), replaceSteps(contents.Replace), contentSteps(plan.Remove, pkg, contents.Remove),
-		raised, allowSteps(sharing.Allow),
-	))
+	going, coming := slices.Concat(disallowed, lowered), slices.Concat(raised, allowSteps(sharing.Allow))
+	inside := slices.Concat(contentSteps(plan.Add, pkg, contents.Add), replaceSteps(contents.Replace), contentSteps(plan.Remove, pkg, contents.Remove))
+	switch {
+	case anyProject(sharing.Disallow):
+		// Whoever is named from now on had the package as one of all, and is to have it all the time.
+		return withoutRefused(pkg, slices.Concat(coming, going, inside))
+	case anyProject(sharing.Allow):
+		return withoutRefused(pkg, slices.Concat(lowered, inside, coming, disallowed))
+	}
+	return withoutRefused(pkg, slices.Concat(going, inside, coming))
+}
+
+// anyProject tells whether all projects are among some.
+func anyProject(shares []acl.Share) bool {
+	return slices.ContainsFunc(shares, func(s acl.Share) bool { return s.Project == maxcompute.AnyProject })
 }
 
 // changeContents decides what becomes of the entries.

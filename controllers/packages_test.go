@@ -37,18 +37,18 @@ func allow(project string, label int32) v1alpha1.AllowedProject {
 	return v1alpha1.AllowedProject{ProjectName: project, Label: label}
 }
 
-// held is what the fake holds for a package.
+// held is what the fake holds for the package pkg.
 type held struct {
 	Grants  []string
 	Allowed []string
 }
 
-func (h *harness) held(name string) held {
+func (h *harness) held() held {
 	var out held
-	for _, g := range h.cloud.PackageGrants(project, name) {
+	for _, g := range h.cloud.PackageGrants(project, "pkg") {
 		out.Grants = append(out.Grants, fmt.Sprintf("%s %s.%s: %s", g.Kind, g.SchemaName, g.Name, strings.Join(g.Actions, " ")))
 	}
-	for _, a := range h.cloud.PackageAllowed(project, name) {
+	for _, a := range h.cloud.PackageAllowed(project, "pkg") {
 		out.Allowed = append(out.Allowed, fmt.Sprintf("%s %d", a.Project, a.Label))
 	}
 	slices.Sort(out.Grants)
@@ -56,10 +56,10 @@ func (h *harness) held(name string) held {
 	return out
 }
 
-func (h *harness) mustHoldPackage(name string, want held) {
+func (h *harness) mustShare(want held) {
 	h.t.Helper()
-	if diff := cmp.Diff(want, h.held(name)); diff != "" {
-		h.t.Errorf("in package %s (-want +got):\n%s", name, diff)
+	if diff := cmp.Diff(want, h.held()); diff != "" {
+		h.t.Errorf("in the package (-want +got):\n%s", diff)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestAPackageFromNothingToNothing(t *testing.T) {
 	pkg := newPackage("pkg", ofTables(table("dim_city", "Describe", "Select"), v1alpha1.TableGrant{SchemaName: "ods", Name: "raw", Actions: []string{"Select"}}), allow("partner", 2))
 	h.create(pkg)
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", held{Grants: []string{"table default.dim_city: describe select", "table ods.raw: select"}, Allowed: []string{"partner 2"}})
+	h.mustShare(held{Grants: []string{"table default.dim_city: describe select", "table ods.raw: select"}, Allowed: []string{"partner 2"}})
 	if lists, creates := h.cloud.Count("ListPackages"), h.cloud.Count("CreatePackage"); lists != 1 || creates != 1 || len(h.cloud.Writes()) != 3 {
 		t.Errorf("%d lists, %d creates, %d writes; want 1, 1 and 3", lists, creates, len(h.cloud.Writes()))
 	}
@@ -136,7 +136,7 @@ func TestARefusedReplacementIsPutBack(t *testing.T) {
 	pkg := newPackage("pkg", ofTables(table("a", "Select"), table("b", "Select")))
 	h.create(pkg)
 	settled(h, pkg)
-	before := h.held("pkg")
+	before := h.held()
 	refusal := fakecloud.Fault{Kind: fakecloud.FaultError, Status: 400, Code: "ODPS-0420061", Message: "invalid parameter", Action: "UpdatePackage", After: 1, Times: 1}
 	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) {
 		p.Spec.Resources = ofTables(table("a", "Select", "Drop"), table("b", "Select"))
@@ -145,7 +145,7 @@ func TestARefusedReplacementIsPutBack(t *testing.T) {
 		h.cloud.ClearFaults()
 		h.cloud.Inject(refusal) // the removal goes through, the addition does not
 		_, _ = h.pass(pkg)      //nolint:errcheck // the condition is what counts
-		h.mustHoldPackage("pkg", before)
+		h.mustShare(before)
 		mustBe(t, stored(h, pkg), metav1.ConditionFalse, v1alpha1.ReasonPartiallyApplied)
 	}
 	h.cloud.ClearFaults()
@@ -160,7 +160,7 @@ func TestARefusedReplacementIsPutBack(t *testing.T) {
 	}
 	h.annotate(pkg, v1alpha1.RequestedAtAnnotation, "now")
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", held{Grants: []string{"table default.a: drop select", "table default.b: select"}})
+	h.mustShare(held{Grants: []string{"table default.a: drop select", "table default.b: select"}})
 }
 
 // TestAnInterruptedReplacementIsPutBackIfRefused: the removal went through, the operator ended, and the service does not take the new actions.
@@ -178,7 +178,7 @@ func TestAnInterruptedReplacementIsPutBackIfRefused(t *testing.T) {
 	}
 	_, _ = h.pass(pkg) //nolint:errcheck // it crashes
 	h.crash = nil
-	if got := h.held("pkg"); len(got.Grants) != 0 {
+	if got := h.held(); len(got.Grants) != 0 {
 		t.Fatalf("the removal was not made: %v", got)
 	}
 	h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultError, Status: 400, Code: "ODPS-0420061", Message: "invalid parameter", Action: "UpdatePackage", Times: 1})
@@ -211,7 +211,7 @@ func TestLabels(t *testing.T) {
 			})
 			got := settled(h, pkg)
 			mustBe(t, got, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-			h.mustHoldPackage("pkg", held{Allowed: []string{"other 5", "partner 1", "third 3"}})
+			h.mustShare(held{Allowed: []string{"other 5", "partner 1", "third 3"}})
 			for _, change := range h.changesOf() {
 				if strings.HasSuffix(change, "third") || style == fakecloud.RelabelReplace && strings.HasPrefix(change, "disallow") {
 					t.Errorf("needless: %s", change)
@@ -234,13 +234,13 @@ func TestADroppedTableComesBackIntoThePackage(t *testing.T) {
 	pkg := newPackage("pkg", ofTables(table("a", "Select"), table("b", "Select")))
 	h.create(pkg)
 	settled(h, pkg)
-	want := h.held("pkg")
+	want := h.held()
 	h.must(h.cloud.DropObject(project, "table", "default", "a"))
 	_, _ = h.pass(pkg) //nolint:errcheck // the condition is what counts
 	mustBe(t, stored(h, pkg), metav1.ConditionFalse, v1alpha1.ReasonPartiallyApplied)
 	h.must(h.cloud.DeclareObject(project, "table", "default", "a"))
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", want)
+	h.mustShare(want)
 }
 
 // TestOneTableThatDoesNotExist does not cost the other 249, in a new package and in one that is there.
@@ -260,7 +260,7 @@ func TestOneTableThatDoesNotExist(t *testing.T) {
 	_, _ = h.pass(pkg) //nolint:errcheck // the condition is what counts
 	got := stored(h, pkg)
 	mustBe(t, got, metav1.ConditionFalse, v1alpha1.ReasonPartiallyApplied)
-	if n := len(h.held("pkg").Grants); n != 249 || !strings.Contains(describe(got), "t_120") {
+	if n := len(h.held().Grants); n != 249 || !strings.Contains(describe(got), "t_120") {
 		t.Errorf("%d entries; %s", n, describe(got))
 	}
 }
@@ -281,7 +281,7 @@ func TestAThousandResources(t *testing.T) {
 	pkg := newPackage("pkg", resources)
 	h.create(pkg)
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	if n := len(h.held("pkg").Grants); n != 1000 {
+	if n := len(h.held().Grants); n != 1000 {
 		t.Errorf("%d entries", n)
 	}
 	if n := len(h.cloud.Writes()); n != 10 {
@@ -332,7 +332,7 @@ func TestAPackageThatIsThere(t *testing.T) {
 				status = metav1.ConditionFalse
 			}
 			mustBe(t, got, status, tc.reason)
-			h.mustHoldPackage("pkg", tc.want)
+			h.mustShare(tc.want)
 			if got.Status.Foreign != tc.foreign || got.Status.DriftCount != tc.drift {
 				t.Errorf("foreign %d, drift %d: %v; want %d and %d", got.Status.Foreign, got.Status.DriftCount, got.Status.Drift, tc.foreign, tc.drift)
 			}
@@ -341,7 +341,7 @@ func TestAPackageThatIsThere(t *testing.T) {
 			if left := settled(h, pkg); left != nil {
 				t.Errorf("left: %s", describe(left))
 			}
-			h.mustHoldPackage("pkg", tc.after)
+			h.mustShare(tc.after)
 		})
 	}
 }
@@ -359,13 +359,13 @@ func TestAbsentIsNotManagedAndEmptyIsNone(t *testing.T) {
 	byHand()
 	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) { p.Spec.Resources, p.Spec.AllowedProjects = nil, nil })
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", held{Grants: []string{"table default.x: select"}, Allowed: []string{"friend 3"}})
+	h.mustShare(held{Grants: []string{"table default.x: select"}, Allowed: []string{"friend 3"}})
 	h.quiet(pkg)
 	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) {
 		p.Spec.Resources, p.Spec.AllowedProjects = &v1alpha1.PackageResources{}, []v1alpha1.AllowedProject{}
 	})
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", held{})
+	h.mustShare(held{})
 }
 
 func TestOnePackageTwoOwners(t *testing.T) {
@@ -377,13 +377,13 @@ func TestOnePackageTwoOwners(t *testing.T) {
 	h.create(younger)
 	mustBe(t, settled(h, younger), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
 	settled(h, older)
-	h.mustHoldPackage("pkg", held{Grants: []string{"table default.a: select"}})
+	h.mustShare(held{Grants: []string{"table default.a: select"}})
 	edited(h, older, func(p *v1alpha1.MaxComputePackage) { p.Spec.DeletionPolicy = v1alpha1.DeletionRetain })
 	h.delete(older)
 	settled(h, older)
 	h.foreign = true
 	mustBe(t, settled(h, younger), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", held{Grants: []string{"table default.b: select"}})
+	h.mustShare(held{Grants: []string{"table default.b: select"}})
 }
 
 // TestAMassRemovalNeedsAYes, as with roles.
@@ -401,12 +401,12 @@ func TestAMassRemovalNeedsAYes(t *testing.T) {
 	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) { p.Spec.Resources = &v1alpha1.PackageResources{} })
 	got := settled(h, pkg)
 	mustBe(t, got, metav1.ConditionFalse, v1alpha1.ReasonRevokeLimitExceeded)
-	if n := len(h.held("pkg").Grants); n != 60 {
+	if n := len(h.held().Grants); n != 60 {
 		t.Errorf("%d entries are left", n)
 	}
 	h.annotate(pkg, v1alpha1.ApprovePlanAnnotation, got.Status.PendingPlan.Hash)
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.mustHoldPackage("pkg", held{})
+	h.mustShare(held{})
 }
 
 func TestOneProjectTwoLabels(t *testing.T) {
@@ -416,5 +416,27 @@ func TestOneProjectTwoLabels(t *testing.T) {
 	mustBe(t, settled(h, pkg), metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
 	if h.exists(pkg) {
 		t.Error("the package was created")
+	}
+}
+
+// TestAllProjectsGiveWayToSomeAndBack without a moment in which one that may install the package before and after may not.
+func TestAllProjectsGiveWayToSomeAndBack(t *testing.T) {
+	h := newHarness(t)
+	pkg := newPackage("pkg", nil, allow("*", 0), allow("friend", 1))
+	h.create(pkg)
+	settled(h, pkg)
+	for _, step := range []struct {
+		allowed []v1alpha1.AllowedProject
+		want    []string
+	}{
+		{[]v1alpha1.AllowedProject{allow("friend", 1), allow("partner", 0)}, []string{"allowProject partner", "disallowProject *"}},
+		{[]v1alpha1.AllowedProject{allow("*", 0)}, []string{"allowProject *", "disallowProject friend", "disallowProject partner"}},
+	} {
+		h.cloud.ResetJournal()
+		edited(h, pkg, func(p *v1alpha1.MaxComputePackage) { p.Spec.AllowedProjects = step.allowed })
+		mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+		if diff := cmp.Diff(step.want, h.changesOf()); diff != "" {
+			t.Errorf("changes (-want +got):\n%s", diff)
+		}
 	}
 }

@@ -45,9 +45,9 @@ func (k *projectRoleKind) apply(ctx context.Context, c *maxcompute.Client, role 
 	case plan.Delete:
 		// The next look tells whether it is gone; until then it is ours.
 		return absent(c.DeleteRole(ctx, project, name))
-	case plan.Adopt:
+	default:
+		return fmt.Errorf("a role knows no step %s", step.Verb)
 	}
-	return fmt.Errorf("a role knows no step %s", step.Verb)
 }
 
 func setPolicy(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, policy string) error {

@@ -194,7 +194,7 @@ func (i inventory) with(step plan.Step) inventory {
 		for _, statement := range step.Contents {
 			i.statements[statement.Name] = true
 		}
-	case plan.Revoke, plan.RemoveMember, plan.Adopt, plan.Delete:
+	default:
 	}
 	return i
 }
@@ -210,7 +210,7 @@ func (i inventory) without(step plan.Step) inventory {
 		if document, err := acl.ParseDocument([]byte(step.Policy)); err == nil {
 			i.statements = document.Keep(i.statements).Fingerprints()
 		}
-	case plan.Create, plan.Grant, plan.AddMember, plan.Adopt, plan.Delete:
+	default:
 	}
 	return i
 }

@@ -112,9 +112,11 @@ func (t targets) listAge(obj target) time.Duration {
 
 // tooSoon keeps a pass from deciding what a moment later it would know better.
 func (t targets) tooSoon(obj target, exists bool) error {
-	deleting := !obj.GetDeletionTimestamp().IsZero()
+	deleting, status := !obj.GetDeletionTimestamp().IsZero(), obj.GetTargetStatus()
 	switch {
-	case deleting && obj.GetTargetStatus().Creating && !exists && t.clock.Since(obj.GetDeletionTimestamp().Time) < lateWrite:
+	case deleting && !exists && status.Created && !t.settled(obj) && !status.LastAppliedTime.After(obj.GetDeletionTimestamp().Time):
+		return conditions.Wait(v1alpha1.ReasonProgressing, "%s is not to be seen; it is looked for until %s after the last write, in case that is not visible yet", obj.GetTarget(), lateWrite)
+	case deleting && status.Creating && !exists && t.clock.Since(obj.GetDeletionTimestamp().Time) < lateWrite:
 		return conditions.Wait(v1alpha1.ReasonProgressing, "a create was sent whose outcome is not known; the %s is looked for until %s after the deletion, in case it comes late", obj.GetTarget().Kind, lateWrite)
 	case !deleting && exists && !claims(obj) && !obj.IsObserved() && t.clock.Since(obj.GetCreationTimestamp().Time) < adoptionAge:
 		return conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", obj.GetTarget(), adoptionAge)
@@ -190,7 +192,7 @@ func rivalsOf(reader client.Reader, k kind) handler.MapFunc {
 	}
 }
 
-// requestsFor queues the objects of a kind that an index finds. Those that cannot be listed are looked at at their interval.
+// requestsFor queues the objects of a kind that an index finds. Those that cannot be listed are looked at when their interval is over.
 func requestsFor(ctx context.Context, reader client.Reader, k kind, opts ...client.ListOption) []reconcile.Request {
 	found, err := k.objects(ctx, reader, append(opts, client.DisableReadYourWritesConsistency)...)
 	if err != nil {

@@ -109,8 +109,8 @@ type TargetStatus struct {
 	// +optional
 	Creating bool `json:"creating,omitempty"`
 
-	// adopted tells that the remote object was there before and has been brought to what the spec says. It stays when this object is
-	// deleted; only what this object granted is taken back.
+	// adopted tells that the remote object was there before and is now managed by this one: it was, or has been brought to, what the
+	// spec says. It stays when this object is deleted; only what this object granted is taken back.
 	// +optional
 	Adopted bool `json:"adopted,omitempty"`
 
@@ -138,7 +138,8 @@ type TargetStatus struct {
 	DriftCount int32 `json:"driftCount,omitempty"`
 
 	// foreign is how many permissions and members the remote object holds that the spec does not list and that are left alone:
-	// pairs of object and action, members, and statements of a policy. Only under managementPolicy Additive.
+	// pairs of object and action, members, statements of a policy, and projects that may install a package. Only under
+	// managementPolicy Additive.
 	// +optional
 	Foreign int32 `json:"foreign,omitempty"`
 

@@ -84,6 +84,10 @@ func driftOf(step plan.Step) []v1alpha1.DriftEntry {
 			add(step.Verb, content)
 		}
 	case plan.Replace:
+		if step.Kind == "AllowedProject" {
+			add(plan.Allow, step.Entry)
+			break
+		}
 		more, less := step.Entry, step.Entry
 		more.Actions, less.Actions = plan.Without(step.Actions, step.Previous), plan.Without(step.Previous, step.Actions)
 		if len(more.Actions) > 0 {

@@ -88,6 +88,7 @@ func TestDriftOfAPackage(t *testing.T) {
 		{Verb: plan.Replace, Entry: table("d", "Select", "Update"), Previous: []string{"Describe", "Select"}},
 		{Verb: plan.Remove, Entry: pkg, Contents: []plan.Entry{table("e", "Select")}},
 		{Verb: plan.Allow, Entry: plan.Entry{Kind: "AllowedProject", Name: "new", Actions: []string{"label 2"}}},
+		{Verb: plan.Replace, Entry: plan.Entry{Kind: "AllowedProject", Name: "other", Actions: []string{"label 3"}}, Previous: []string{"label 1"}},
 	}
 	var got []string
 	role := newTarget()
@@ -98,6 +99,7 @@ func TestDriftOfAPackage(t *testing.T) {
 	want := []string{
 		"Disallow AllowedProject old", "Create Package shared", "Add Table a Select", "Add Table b Select", "Add Table c Select",
 		"Add Table d Update", "Remove Table d Describe", "Remove Table e Select", "Allow AllowedProject new label 2",
+		"Allow AllowedProject other label 3",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("drift (-want +got):\n%s", diff)

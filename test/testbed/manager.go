@@ -5,7 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
+
+// stopTimeout is how long a manager is given to end.
+const stopTimeout = 20 * time.Second
 
 // Manager is the built manager as a process.
 type Manager struct {
@@ -34,6 +38,9 @@ func (m *Manager) end(signal os.Signal) {
 	if m.command == nil {
 		return
 	}
+	// A manager whose caches cannot be filled does not end when it is asked to.
+	late := time.AfterFunc(stopTimeout, func() { _ = m.command.Process.Kill() }) //nolint:errcheck // it may have ended
+	defer late.Stop()
 	// It may have ended by itself, and how it ended does not matter.
 	_ = errors.Join(m.command.Process.Signal(signal), m.command.Wait()) //nolint:errcheck // see above
 	m.command = nil
