@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows the operator's main job from end to end, without a cloud account: a control plane, a fake cloud and the operator are
-# started on this machine, a role is declared, changed by hand behind the operator's back, shrunk and deleted.
+# started on this machine, a role is declared, changed by hand behind the operator's back and shrunk, a table is shared with
+# another project, and the role is deleted.
 #
 #   make demo                     stops and removes everything at the end, also after Ctrl-C or a failure
 #   KEEP=1 make demo              leaves everything running, to look around
@@ -14,7 +15,7 @@ KEEP=${KEEP:-}
 TIMEOUT=${TIMEOUT:-60}
 # What the manager calls --default-interval: how often it looks for drift. Ten minutes unless told otherwise.
 LOOK_EVERY=5s
-PROJECT=analytics_prod ROLE=bi_reader
+PROJECT=analytics_prod ROLE=bi_reader PARTNER=partner_proj
 
 tmp=${TMPDIR:-/tmp}
 prefix=${tmp%/}/maxcompute-operator-demo.
@@ -38,6 +39,7 @@ demo() {
 	declare_role
 	correct_drift
 	shrink_role
+	share_table
 	delete_role
 	summarise
 }
@@ -74,12 +76,12 @@ start_everything() {
 	run kubectl apply --server-side -f config/crd/bases
 	await "the kinds were not accepted" kubectl wait --for=condition=Established --timeout="${TIMEOUT}s" -f config/crd/bases >/dev/null
 
-	background fakecloud bin/fakecloud --address-file "$dir/fakecloud.url" --project "$PROJECT" \
-		--identity DEMO-KEY-ID:demo-secret-that-opens-nothing
+	background fakecloud bin/fakecloud --address-file "$dir/fakecloud.url" --project "$PROJECT" --project "$PARTNER" \
+		--identity DEMO-KEY-ID:demo-secret-that-opens-nothing --identity PARTNER-KEY-ID:partner-secret-that-opens-nothing
 	await "the fake cloud did not start" until_file "$dir/fakecloud.url"
 	FAKECLOUD_URL=$(<"$dir/fakecloud.url")
 	export FAKECLOUD_URL
-	say "The fake cloud answers at $FAKECLOUD_URL; it has an empty project $PROJECT."
+	say "The fake cloud answers at $FAKECLOUD_URL; it has two empty projects, $PROJECT and $PARTNER."
 
 	# Insecure, because the fake cloud has no TLS; a real account needs no such flag.
 	background manager bin/manager --kubeconfig "$KUBECONFIG" --allow-insecure-endpoints --default-interval "$LOOK_EVERY" \
@@ -92,7 +94,7 @@ start_everything() {
 declare_role() {
 	title "2. Declare a role"
 	say "Which account, and the key to it:"
-	run_sed_apply
+	run_sed_apply hack/demo/account.yaml
 	say "" "What the role may do:"
 	run cat hack/demo/role.yaml
 	local from
@@ -140,8 +142,32 @@ shrink_role() {
 	run kubectl events --for projectrole/bi-reader
 }
 
+share_table() {
+	title "5. Share a table with another project"
+	local from last
+	last=$(cloud last)
+	say "The partner's side, in a namespace and with a key of its own: install a package, and let a role read it."
+	run cat hack/demo/partner.yaml
+	run_sed_apply hack/demo/partner.yaml
+	await "the installation does not wait for the package" kubectl wait --namespace=partner --timeout="${TIMEOUT}s" packageinstallation/shared-pkg \
+		--for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=SourceNotAvailable >/dev/null
+	run kubectl get packageinstallations -n partner -o wide
+	say "" "Nobody shares that package yet. Now the owner of the table does:"
+	run cat hack/demo/package.yaml
+	from=$(now)
+	run kubectl apply -f hack/demo/package.yaml
+	wait_ready maxcomputepackage/shared-pkg
+	wait_ready --namespace=partner packageinstallation/shared-pkg projectrole/analyst
+	took "table shared, package installed and readable" "$from"
+	run kubectl get maxcomputepackages,packageinstallations,projectroles -A
+	run cloud calls --since "$last" --writes
+	run cloud packages "$PROJECT"
+	run cloud packages "$PARTNER"
+	run cloud acl "$PARTNER" analyst
+}
+
 delete_role() {
-	title "5. Delete the object"
+	title "6. Delete the object"
 	local from last
 	last=$(cloud last)
 	from=$(now)
@@ -198,7 +224,7 @@ explain_failure() {
 		tail -n 20 "$log"
 	done
 	if [[ -f $KUBECONFIG ]]; then
-		run kubectl get connections,projectroles -o wide --request-timeout=5s || true
+		run kubectl get maxcompute -A -o wide --request-timeout=5s || true
 	fi
 }
 
@@ -321,9 +347,9 @@ run() {
 	"$@"
 }
 
-run_sed_apply() { # the account's manifest with the fake cloud's address in it
-	show "sed s,FAKECLOUD_URL,$FAKECLOUD_URL, hack/demo/account.yaml | kubectl apply -f -"
-	sed "s,FAKECLOUD_URL,$FAKECLOUD_URL," hack/demo/account.yaml | kubectl apply -f -
+run_sed_apply() { # FILE: a manifest with the fake cloud's address in it
+	show "sed s,FAKECLOUD_URL,$FAKECLOUD_URL, $1 | kubectl apply -f -"
+	sed "s,FAKECLOUD_URL,$FAKECLOUD_URL," "$1" | kubectl apply -f -
 }
 
 run_diff() { # OLD NEW

@@ -2,6 +2,7 @@
 // from FAKECLOUD_URL. The demo shows with it what the cloud holds, and plays the person who changes it by hand.
 //
 //	cloud acl PROJECT ROLE                                what a role may do
+//	cloud packages PROJECT                                what a project shares, and what it has installed
 //	cloud revoke PROJECT ROLE KIND NAME ACTION            take a permission away by hand
 //	cloud calls [--since N] [--writes]                    the calls after number N; only those that ask for a change
 //	cloud last                                            the number of the last call
@@ -12,6 +13,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +43,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("usage: cloud acl|revoke|calls|last|await|now")
+		return errors.New("usage: cloud acl|packages|revoke|calls|last|await|now")
 	}
 	c := client{url: os.Getenv("FAKECLOUD_URL")}
 	command, args := args[0], args[1:]
@@ -51,6 +53,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	switch command {
 	case "acl":
 		return showACL(ctx, c, args, out)
+	case "packages":
+		return showPackages(ctx, c, args, out)
 	case "revoke":
 		return revoke(ctx, c, args)
 	case "calls":
@@ -80,6 +84,25 @@ type grant struct {
 	Actions    []string `json:"actions"`
 }
 
+// project is as much of a project as the demo needs.
+type project struct {
+	Name     string `json:"name"`
+	Roles    []role `json:"roles"`
+	Packages []struct {
+		Name    string  `json:"name"`
+		Grants  []grant `json:"grants"`
+		Allowed []struct {
+			Project string `json:"project"`
+			Label   int    `json:"label"`
+		} `json:"allowed"`
+	} `json:"packages"`
+	Installed []struct {
+		SourceProject string `json:"sourceProject"`
+		Name          string `json:"name"`
+		Status        string `json:"status"`
+	} `json:"installed"`
+}
+
 // holds compares without case, as the service does.
 func (r role) holds(kind, name, action string) bool {
 	return slices.ContainsFunc(r.Grants, func(g grant) bool {
@@ -94,6 +117,7 @@ type call struct {
 	Action    string `json:"action"`
 	Project   string `json:"project"`
 	Role      string `json:"role"`
+	Package   string `json:"package"`
 	Statement string `json:"statement"`
 	Status    int    `json:"status"`
 	Code      string `json:"code"`
@@ -104,8 +128,8 @@ func (c call) String() string {
 		return c.Statement
 	}
 	text := c.Action
-	if c.Role != "" {
-		text += " " + c.Role
+	if name := cmp.Or(c.Role, c.Package); name != "" {
+		text += " " + name
 	}
 	if c.Project != "" {
 		text += " in " + c.Project
@@ -128,6 +152,29 @@ func showACL(ctx context.Context, c client, args []string, out io.Writer) error 
 	rows := []string{"KIND\tNAME\tACTIONS"}
 	for _, g := range r.Grants {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", g.Kind, g.Name, strings.Join(g.Actions, ", ")))
+	}
+	return table(out, rows)
+}
+
+func showPackages(ctx context.Context, c client, args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("usage: cloud packages PROJECT")
+	}
+	p, err := c.project(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	rows := []string{"PACKAGE\tKIND\tNAME\tSTATE"}
+	for _, pkg := range p.Packages {
+		for _, g := range pkg.Grants {
+			rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", pkg.Name, g.Kind, g.Name, strings.Join(g.Actions, ", ")))
+		}
+		for _, a := range pkg.Allowed {
+			rows = append(rows, fmt.Sprintf("%s\tproject\t%s\tmay install it, up to label %d", pkg.Name, a.Project, a.Label))
+		}
+	}
+	for _, i := range p.Installed {
+		rows = append(rows, fmt.Sprintf("%s.%s\t\t\tinstalled, %s", i.SourceProject, i.Name, i.Status))
 	}
 	return table(out, rows)
 }
@@ -202,27 +249,31 @@ func await(ctx context.Context, c client, args []string) error {
 type client struct{ url string }
 
 // role finds a role in the fake's state; names compare without case.
-func (c client) role(ctx context.Context, project, name string) (role, bool, error) {
-	var state struct {
-		Projects []struct {
-			Name  string `json:"name"`
-			Roles []role `json:"roles"`
-		} `json:"projects"`
-	}
-	if err := c.get(ctx, "state", &state); err != nil {
+func (c client) role(ctx context.Context, projectName, name string) (role, bool, error) {
+	p, err := c.project(ctx, projectName)
+	if err != nil {
 		return role{}, false, err
 	}
-	for _, p := range state.Projects {
-		if !strings.EqualFold(p.Name, project) {
-			continue
-		}
-		i := slices.IndexFunc(p.Roles, func(r role) bool { return strings.EqualFold(r.Name, name) })
-		if i < 0 {
-			return role{}, false, nil
-		}
-		return p.Roles[i], true, nil
+	i := slices.IndexFunc(p.Roles, func(r role) bool { return strings.EqualFold(r.Name, name) })
+	if i < 0 {
+		return role{}, false, nil
 	}
-	return role{}, false, fmt.Errorf("there is no project %s", project)
+	return p.Roles[i], true, nil
+}
+
+// project finds a project in the fake's state.
+func (c client) project(ctx context.Context, name string) (project, error) {
+	var state struct {
+		Projects []project `json:"projects"`
+	}
+	if err := c.get(ctx, "state", &state); err != nil {
+		return project{}, err
+	}
+	i := slices.IndexFunc(state.Projects, func(p project) bool { return strings.EqualFold(p.Name, name) })
+	if i < 0 {
+		return project{}, fmt.Errorf("there is no project %s", name)
+	}
+	return state.Projects[i], nil
 }
 
 func (c client) get(ctx context.Context, path string, result any) error {

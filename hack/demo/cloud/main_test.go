@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestCommands(t *testing.T) {
-	fake := fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: "shop"}}})
+	fake := fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: "shop"}, {Name: "mall"}}})
 	server := httptest.NewServer(fake)
 	defer server.Close()
 	t.Setenv("FAKECLOUD_URL", server.URL)
@@ -18,6 +19,12 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := fake.Grant("shop", "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select", "Describe"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		fake.CreatePackage("shop", "pkg"), fake.AddToPackage("shop", "pkg", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}}),
+		fake.AllowProject("shop", "pkg", "mall", 2), fake.InstallPackage("mall", "shop", "pkg"),
+	); err != nil {
 		t.Fatal(err)
 	}
 
@@ -33,6 +40,10 @@ func TestCommands(t *testing.T) {
 		{command: "await --gone shop nobody"},
 		{command: "await --gone nowhere reader", wantError: "there is no project nowhere"},
 		{command: "revoke shop nobody table orders Select", wantError: "400"},
+		{command: "packages shop", want: "pkg       table     orders   select\npkg       project   mall     may install it, up to label 2\n"},
+		{command: "packages mall", want: "shop.pkg                 installed, OK\n"},
+		{command: "packages nowhere", wantError: "there is no project nowhere"},
+		{command: "packages", wantError: "usage"},
 		{command: "last", want: "0\n"},
 		{command: "calls --writes", want: "CALL"},
 		{command: "nonsense", wantError: "unknown command"},
@@ -55,6 +66,7 @@ func TestCallsReadAsWhatTheyAsk(t *testing.T) {
 	tests := map[string]call{
 		"ListUsers":                       {Action: "ListUsers"},
 		"CreateRole reader in shop":       {Action: "CreateRole", Role: "reader", Project: "shop"},
+		"CreatePackage pkg in shop":       {Action: "CreatePackage", Package: "pkg", Project: "shop"},
 		"GRANT List ON PROJECT shop TO x": {Action: "Statement", Project: "shop", Statement: "GRANT List ON PROJECT shop TO x"},
 	}
 	for want, c := range tests {
