@@ -83,7 +83,8 @@ func (k *installationKind) look(ctx context.Context, c *maxcompute.Client, insta
 	}
 	var found maxcompute.InstalledPackage
 	have.exists, err = k.present(installation, func(maxAge time.Duration) (exists bool, err error) {
-		found, exists, err = c.FindInstallation(ctx, spec.ProjectName, spec.SourceProject, spec.PackageName, maxAge)
+		// The list is all that is looked at: at half the age, no look is based on one from before the look that went before.
+		found, exists, err = c.FindInstallation(ctx, spec.ProjectName, spec.SourceProject, spec.PackageName, maxAge/2)
 		return exists, err
 	}, get)
 	if err != nil || !have.exists {
