@@ -26,7 +26,7 @@ func life(h *harness) {
 	role := newRole("reader", &v1alpha1.RoleACL{Tables: []v1alpha1.TableGrant{
 		{SchemaName: "default", Name: "orders", Actions: []string{"Describe", "Select"}},
 		{SchemaName: "ods", Name: "raw", Actions: []string{"Select"}},
-	}})
+	}, Packages: []v1alpha1.PackageGrant{{Name: "partner.shared", Actions: []string{"Read"}}}})
 	role.Spec.Policy, role.Spec.Members = raw(policyOf("odps:Select", "tables/a")), []string{"RAM$corp:alice", "RAM$corp:bob"}
 	h.create(role)
 	station := func(name string, want world) {
@@ -37,14 +37,14 @@ func life(h *harness) {
 		}
 	}
 	station("created", world{
-		Grants:  []string{"table default.orders: describe select", "table ods.raw: select"},
+		Grants:  []string{"package default.partner.shared: read", "table default.orders: describe select", "table ods.raw: select"},
 		Members: []string{"RAM$corp:alice", "RAM$corp:bob"}, Policy: []string{"tables/a"},
 	})
 
 	h.edit(role, func(r *v1alpha1.ProjectRole) {
 		r.Spec.ACL.Tables[0].Actions = []string{"Select", "Update"}
 		r.Spec.ACL.Functions = []v1alpha1.FunctionGrant{{SchemaName: "default", Name: "mask", Actions: []string{"Execute"}}}
-		r.Spec.ACL.Tables = r.Spec.ACL.Tables[:1]
+		r.Spec.ACL.Tables, r.Spec.ACL.Packages = r.Spec.ACL.Tables[:1], nil
 		r.Spec.Policy, r.Spec.Members = raw(policyOf("odps:Select", "tables/b")), []string{"RAM$corp:bob", "RAM$corp:carol"}
 	})
 	changed := world{

@@ -19,7 +19,7 @@ import (
 func packageLife(h *harness) {
 	h.t.Helper()
 	pkg := newPackage("pkg", ofTables(table("orders", "Describe", "Select"), v1alpha1.TableGrant{SchemaName: "ods", Name: "raw", Actions: []string{"Select"}}),
-		allow("partner", 2), allow("friend", 3))
+		allow("partner", 2), allow("friend", 3), allow("*", 0))
 	h.create(pkg)
 	station := func(name string, want held) {
 		h.t.Helper()
@@ -28,7 +28,7 @@ func packageLife(h *harness) {
 			h.t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	station("created", held{Grants: []string{"table default.orders: describe select", "table ods.raw: select"}, Allowed: []string{"friend 3", "partner 2"}})
+	station("created", held{Grants: []string{"table default.orders: describe select", "table ods.raw: select"}, Allowed: []string{"* 0", "friend 3", "partner 2"}})
 
 	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) {
 		p.Spec.Resources = ofTables(table("orders", "Select"), v1alpha1.TableGrant{SchemaName: "ods", Name: "other", Actions: []string{"Select"}})
