@@ -17,9 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
-	"github.com/maxcompute-operator/maxcompute-operator/controllers"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -42,18 +40,12 @@ func (h *harness) rewire(kube client.Client, first func(*http.Request) (*http.Re
 		}
 		return next.RoundTrip(r)
 	})
-	resolver := &connect.Resolver{
-		Connections: kube, Secrets: kube, HTTP: httpClient, Clock: &hastyClock{}, Endpoints: connect.EndpointPolicy{AllowInsecure: true},
-		CallTimeout: h.timeout, PollInterval: time.Millisecond,
-	}
-	r := controllers.NewProjectRoleReconciler(kube, h.kube, controllers.Options{Clock: h.clock, Accounts: resolver, DefaultInterval: interval})
-	r.Events = h.events
-	h.roles = r.Reconcile
+	h.operate(kube, httpClient)
 }
 
 // answer makes a successful answer with a body.
 func answer(r *http.Request, body string) *http.Response {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
 // lagging serves an old copy of the role once.

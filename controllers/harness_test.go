@@ -205,17 +205,22 @@ func (h *harness) restart() {
 	h.clock = &hastyClock{}
 	httpClient := openapi.NewHTTPClient()
 	httpClient.Transport = &crashingTransport{harness: h, next: httpClient.Transport}
+	h.operate(h.kube, httpClient)
+}
+
+// operate makes an operator that reads by kube and reaches the cloud by a client.
+func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 	resolver := &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, Tokens: h.kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
+		Connections: kube, Secrets: kube, Tokens: kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
 	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock}
-	roles := controllers.NewProjectRoleReconciler(h.kube, h.kube, options)
-	packages := controllers.NewMaxComputePackageReconciler(h.kube, h.kube, options)
-	installations := controllers.NewPackageInstallationReconciler(h.kube, h.kube, options)
+	roles := controllers.NewProjectRoleReconciler(kube, h.kube, options)
+	packages := controllers.NewMaxComputePackageReconciler(kube, h.kube, options)
+	installations := controllers.NewPackageInstallationReconciler(kube, h.kube, options)
 	roles.Events, packages.Events, installations.Events = h.events, h.events, h.events
 	h.roles, h.packages, h.installations = roles.Reconcile, packages.Reconcile, installations.Reconcile
-	h.connection = &controllers.ConnectionReconciler{Client: h.kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
+	h.connection = &controllers.ConnectionReconciler{Client: kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
 }
 
 // crashingTransport lets a test end the operator around a call to the cloud.

@@ -2,13 +2,13 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
@@ -42,9 +42,6 @@ func (w *packageWriter) apply(ctx context.Context, step plan.Step) error {
 		return create(w.pkg, step, func(contents acl.Set) error { return w.client.CreatePackage(ctx, project, name, contents) })
 	case plan.Add:
 		return oneByOne(step.Contents, func(list ...plan.Entry) error {
-			if len(list) == 1 {
-				return w.putAgain(ctx, list[0])
-			}
 			return w.client.AddToPackage(ctx, project, name, grants(list...))
 		})
 	case plan.Remove:
@@ -52,14 +49,14 @@ func (w *packageWriter) apply(ctx context.Context, step plan.Step) error {
 			return w.client.RemoveFromPackage(ctx, project, name, grants(list...))
 		})
 	case plan.Allow:
-		if len(step.Previous) > 0 {
-			return w.relabel(ctx, step.Entry)
+		if isReplacement(step) {
+			return w.relabel(ctx, step)
 		}
-		return w.putAgain(ctx, step.Entry)
+		return w.put(ctx, step.Entry)
 	case plan.Disallow:
 		return w.client.DisallowProject(ctx, project, name, step.Name)
 	case plan.Replace:
-		return w.replace(ctx, step.Entry)
+		return w.replace(ctx, step)
 	case plan.Delete:
 		// The next look tells whether it is gone; until then it is ours.
 		return absent(w.client.DropPackage(ctx, project, name))
@@ -69,43 +66,48 @@ func (w *packageWriter) apply(ctx context.Context, step plan.Step) error {
 }
 
 // relabel gives a project another label, in place if the service does that.
-func (w *packageWriter) relabel(ctx context.Context, entry plan.Entry) error {
-	err := w.put(ctx, entry)
+func (w *packageWriter) relabel(ctx context.Context, step plan.Step) error {
+	err := w.put(ctx, step.Entry)
 	switch {
 	case err == nil:
-		dropReplacement(w.pkg, entry)
+		dropReplacement(w.pkg, step.Entry)
 	case refusedAsThere(err):
-		return w.replace(ctx, entry)
+		return w.replace(ctx, step)
 	}
 	return err
 }
 
-// replace removes an entry and adds it again as it is to be.
-func (w *packageWriter) replace(ctx context.Context, entry plan.Entry) error {
-	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
-	var err error
-	if entry.Kind == allowedProjectKind {
-		err = w.client.DisallowProject(ctx, project, name, entry.Name)
-	} else {
-		err = w.client.RemoveFromPackage(ctx, project, name, grants(entry))
+// replace removes an entry, unless that was done before, and adds it again as it is to be. If the service refuses that, the entry gets
+// back what it had: nobody who uses the package is to lose it for a change that cannot be made.
+func (w *packageWriter) replace(ctx context.Context, step plan.Step) error {
+	if !step.Repeat {
+		if err := w.remove(ctx, step.Entry); err != nil {
+			return err
+		}
 	}
-	if err != nil {
+	err := w.put(ctx, step.Entry)
+	if !refusedForContent(err) && !refusedAsThere(err) {
 		return err
 	}
-	return w.putAgain(ctx, entry)
+	if r := replacementOf(w.pkg, step.Entry); r != nil {
+		r.Refusals++
+	}
+	former := step.Entry
+	former.Actions = step.Previous
+	if back := w.put(ctx, former); back != nil {
+		// To go on would take out the next one.
+		return conditions.Held(plan.Hold{Reason: conditions.FromError(back).Reason, Wait: true, Message: fmt.Sprintf(
+			"%s is out of the package: it was removed to be changed, and the service refuses to take it as it is to be (%v) and as it was (%v)", former, err, back)})
+	}
+	return err
 }
 
-// putAgain adds an entry. If the service refuses one that was removed in order to be added again, it gets back what it had: nobody who
-// uses the package is to lose it for a change that cannot be made.
-func (w *packageWriter) putAgain(ctx context.Context, entry plan.Entry) error {
-	err := w.put(ctx, entry)
-	record := replacementOf(w.pkg, entry)
-	if record == nil || !refusedForContent(err) && !refusedAsThere(err) {
-		return err
+func (w *packageWriter) remove(ctx context.Context, entry plan.Entry) error {
+	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
+	if entry.Kind == allowedProjectKind {
+		return w.client.DisallowProject(ctx, project, name, entry.Name)
 	}
-	record.Refusals++
-	entry.Actions = record.PreviousActions
-	return errors.Join(err, w.put(ctx, entry))
+	return w.client.RemoveFromPackage(ctx, project, name, grants(entry))
 }
 
 func (w *packageWriter) put(ctx context.Context, entry plan.Entry) error {

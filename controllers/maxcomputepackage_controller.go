@@ -39,7 +39,7 @@ func (k *packageKind) Observe(ctx context.Context, pkg *v1alpha1.MaxComputePacka
 		return packageState{}, err
 	}
 	have, err := k.look(ctx, account.MaxCompute, pkg)
-	have.endpoint = account.Endpoint
+	have.endpoint, have.unfinished = account.Endpoint, k.unfinished(pkg)
 	if err == nil {
 		err = k.tooSoon(pkg, have.exists)
 	}
@@ -84,8 +84,10 @@ func (k *packageKind) Report(pkg *v1alpha1.MaxComputePackage, want, have package
 	}
 	deleting := !pkg.DeletionTimestamp.IsZero()
 	if !deleting {
-		packageInventoryOf(pkg).trim(want, have, k.settled(pkg)).store(pkg)
-		forgetReplacements(pkg, want, have)
+		packageInventoryOf(pkg).trim(want, have.restored(pkg), k.settled(pkg)).store(pkg)
+	}
+	if have.hasResources {
+		followReplacements(pkg, want, have)
 	}
 	if status.Creating && have.exists {
 		settleCreate(pkg, packageInventoryOf(pkg).covers(have))
@@ -102,7 +104,7 @@ func (k *packageKind) Intend(pkg *v1alpha1.MaxComputePackage, p plan.Plan) {
 	owned := packageInventoryOf(pkg)
 	for _, step := range p.Steps {
 		if step.Verb == plan.Create {
-			pkg.Status.Creating = true
+			k.intendCreate(pkg)
 		}
 		owned = owned.with(step)
 	}

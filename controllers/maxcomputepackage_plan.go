@@ -15,6 +15,9 @@ import (
 // maxBatch is how many entries one request adds to a package, or removes. The service documents no limit.
 const maxBatch = 100
 
+// maxResources is how many entries a package can have. Vendor documentation: MaxCompute INSTALL PACKAGE.
+const maxResources = 1000
+
 // Plan implements engine.Kind.
 func (k *packageKind) Plan(pkg *v1alpha1.MaxComputePackage, want, have packageState) plan.Plan {
 	var p plan.Plan
@@ -22,7 +25,7 @@ func (k *packageKind) Plan(pkg *v1alpha1.MaxComputePackage, want, have packageSt
 	case !pkg.DeletionTimestamp.IsZero():
 		return planPackageDeletion(pkg, have)
 	case !have.exists:
-		p = planPackageCreation(pkg, want)
+		p = planPackageCreation(pkg, want, have)
 	default:
 		p = admit(pkg, planPackageChange(pkg, want, have), packageEntry(pkg))
 	}
@@ -31,63 +34,92 @@ func (k *packageKind) Plan(pkg *v1alpha1.MaxComputePackage, want, have packageSt
 }
 
 // planPackageCreation creates the package with what one call can say, and then adds the rest.
-func planPackageCreation(pkg *v1alpha1.MaxComputePackage, want packageState) plan.Plan {
+func planPackageCreation(pkg *v1alpha1.MaxComputePackage, want, have packageState) plan.Plan {
 	body, rest := maxcompute.Expressible(want.resources)
 	first := body.Grants()
 	first = first[:min(maxBatch, len(first))]
 	contents := acl.NewSet(first...)
 	create := plan.Step{
-		Verb: plan.Create, Entry: packageEntry(pkg), Contents: entries(contents), Repeat: pkg.Status.Created || pkg.Status.Creating,
+		Verb: plan.Create, Entry: packageEntry(pkg), Contents: entries(contents), Repeat: have.unfinished,
 	}
 	return plan.Plan{Steps: slices.Concat(
-		[]plan.Step{create}, contentSteps(plan.Add, pkg, body.Minus(contents).Union(rest)), allowSteps(want.allowed.List()),
+		[]plan.Step{create}, contentSteps(plan.Add, pkg, body.Minus(contents).Union(rest)), allowSteps(pkg, want.allowed.List()),
 	)}
 }
 
 // planPackageChange closes the difference of a package that is there. A part that is not managed any more is left without what the object
 // put there.
 func planPackageChange(pkg *v1alpha1.MaxComputePackage, want, have packageState) plan.Plan {
-	owned := packageInventoryOf(pkg)
-	if !pkg.DeletionTimestamp.IsZero() {
-		// Otherwise all of the inventory counts, seen or not: a read that lags must not let anything be forgotten.
-		owned.resources, owned.allowed = owned.resources.Intersect(have.resources), owned.allowed.Intersect(have.allowed)
+	resources, allowed := packageGoal(pkg, want, have)
+	contents, sharing := acl.DiffContents(resources, have.resources), acl.DiffSharing(allowed, have.allowed)
+	if pkg.DeletionTimestamp.IsZero() {
+		// All of the inventory counts, seen or not: a read that lags must not let anything be forgotten.
+		owned, seen := packageInventoryOf(pkg), have.restored(pkg)
+		if !want.hasResources {
+			contents.Remove = contents.Remove.Union(owned.resources.Absent(seen.resources))
+		}
+		if !want.hasAllowed {
+			sharing.Disallow = append(sharing.Disallow, owned.allowed.Minus(seen.allowed).List()...)
+		}
 	}
-	contents := changeContents(pkg, want, have, owned.resources)
-	sharing := acl.SharingChange{Disallow: owned.allowed.List()}
-	if want.hasAllowed {
-		sharing = acl.DiffSharing(want.allowed, have.allowed, owned.allowed, packagePolicyOf(pkg))
-	}
+	again, added := addAgain(pkg, contents.Add)
+	inside := slices.Concat(again, contentSteps(plan.Add, pkg, added), replaceSteps(contents.Replace))
+	removed := contentSteps(plan.Remove, pkg, contents.Remove)
 	lowered, raised := relabelSteps(pkg, sharing.Relabel)
-	var disallowed []plan.Step
+	coming := slices.Concat(raised, allowSteps(pkg, sharing.Allow))
+	var going []plan.Step
 	for _, share := range sharing.Disallow {
-		disallowed = append(disallowed, plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}})
+		going = append(going, plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}})
 	}
-	going, coming := slices.Concat(disallowed, lowered), slices.Concat(raised, allowSteps(sharing.Allow))
-	inside := slices.Concat(contentSteps(plan.Add, pkg, contents.Add), replaceSteps(contents.Replace), contentSteps(plan.Remove, pkg, contents.Remove))
+	going = append(going, lowered...)
 	switch {
-	case anyProject(sharing.Disallow):
-		// Whoever is named from now on had the package as one of all, and is to have it all the time.
-		return withoutRefused(pkg, slices.Concat(coming, going, inside))
-	case anyProject(sharing.Allow):
-		return withoutRefused(pkg, slices.Concat(lowered, inside, coming, disallowed))
+	case len(coming) > 0 && len(going) > 0 && (anyProject(sharing.Allow) || anyProject(sharing.Disallow)):
+		// On the way from all projects to some, or back, whoever may install the package before and after may do so in between: nobody is
+		// disallowed before the others are seen to be allowed, nor anybody allowed more than what both specs share.
+		return withoutRefused(pkg, slices.Concat(again, removed, replaceSteps(contents.Replace), coming))
+	case have.resources.Len()+added.Len() > maxResources:
+		return withoutRefused(pkg, slices.Concat(going, removed, inside, coming))
 	}
-	return withoutRefused(pkg, slices.Concat(going, inside, coming))
+	return withoutRefused(pkg, slices.Concat(going, inside, removed, coming))
+}
+
+// packageGoal is what a package is to hold, and whom it is to be shared with. What is out of it to be replaced counts as it was.
+func packageGoal(pkg *v1alpha1.MaxComputePackage, want, have packageState) (acl.Set, acl.Sharing) {
+	owned := packageInventoryOf(pkg)
+	have = have.restored(pkg)
+	resources, allowed := have.resources.Minus(owned.resources), have.allowed.Revert(owned.allowed, owned.former)
+	additive := packagePolicyOf(pkg) == acl.Additive
+	if want.hasResources {
+		resources = acl.Diff(want.resources, have.resources, owned.resources, packagePolicyOf(pkg)).Apply(have.resources)
+	}
+	switch {
+	case want.hasAllowed && additive:
+		allowed = have.allowed.Ensure(want.allowed, owned.allowed, owned.former)
+	case want.hasAllowed:
+		allowed = want.allowed
+	}
+	return resources, allowed
+}
+
+// addAgain takes those out of what is to be added that were removed in order to be.
+func addAgain(pkg *v1alpha1.MaxComputePackage, added acl.Set) (again []plan.Step, rest acl.Set) {
+	rest = added
+	for _, r := range pkg.Status.Replacements {
+		if r.Kind == allowedProjectKind || !r.UnderWay {
+			continue
+		}
+		one := added.Minus(added.Absent(grants(entryOf(r))))
+		for _, entry := range entries(one) {
+			again = append(again, plan.Step{Verb: plan.Replace, Entry: entry, Previous: r.PreviousActions, Repeat: true})
+		}
+		rest = rest.Absent(one)
+	}
+	return again, rest
 }
 
 // anyProject tells whether all projects are among some.
 func anyProject(shares []acl.Share) bool {
 	return slices.ContainsFunc(shares, func(s acl.Share) bool { return s.Project == maxcompute.AnyProject })
-}
-
-// changeContents decides what becomes of the entries.
-func changeContents(pkg *v1alpha1.MaxComputePackage, want, have packageState, owned acl.Set) acl.Contents {
-	if !want.hasResources {
-		change := acl.DiffContents(have.resources.Minus(owned), have.resources)
-		change.Remove = change.Remove.Union(owned.Absent(have.resources))
-		return change
-	}
-	goal := acl.Diff(want.resources, have.resources, owned, packagePolicyOf(pkg)).Apply(have.resources)
-	return acl.DiffContents(goal, have.resources)
 }
 
 // contentSteps adds or removes entries, as many at a time as a request can name; one of another schema than the default takes a request
@@ -115,10 +147,15 @@ func replaceSteps(replacements []acl.Replacement) []plan.Step {
 	return steps
 }
 
-func allowSteps(shares []acl.Share) []plan.Step {
+// allowSteps allows projects. One that was disallowed in order to be allowed again is replaced.
+func allowSteps(pkg *v1alpha1.MaxComputePackage, shares []acl.Share) []plan.Step {
 	var steps []plan.Step
 	for _, share := range shares {
-		steps = append(steps, plan.Step{Verb: plan.Allow, Entry: shareEntry(share)})
+		step := plan.Step{Verb: plan.Allow, Entry: shareEntry(share)}
+		if r := replacementOf(pkg, step.Entry); r != nil && r.UnderWay {
+			step.Verb, step.Previous, step.Repeat = plan.Replace, r.PreviousActions, true
+		}
+		steps = append(steps, step)
 	}
 	return steps
 }
@@ -147,8 +184,7 @@ func withoutRefused(pkg *v1alpha1.MaxComputePackage, steps []plan.Step) plan.Pla
 	var p plan.Plan
 	for _, step := range steps {
 		r := replacementOf(pkg, step.Entry)
-		changes := step.Verb == plan.Replace || step.Verb == plan.Allow && len(step.Previous) > 0
-		if changes && r != nil && r.Refusals >= maxRefusals && !conditions.IsRequested(pkg) {
+		if isReplacement(step) && !step.Repeat && r != nil && slices.Equal(r.Actions, step.Actions) && r.Refusals >= maxRefusals && !conditions.IsRequested(pkg) {
 			p.Problems = append(p.Problems, fmt.Sprintf("the service refused %s %d times, so that it still has %s; it is not tried again until the spec asks for something else or a pass is asked for",
 				step.Entry, r.Refusals, strings.Join(step.Previous, ", ")))
 			continue

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
@@ -28,6 +27,8 @@ type packageState struct {
 	hasAllowed bool
 	allowed    acl.Sharing
 
+	// unfinished says that a create whose outcome is not known may still take effect.
+	unfinished bool
 	// endpoint is where the package was looked for.
 	endpoint string
 }
@@ -64,24 +65,29 @@ type packageInventory struct {
 	resources acl.Set
 	// allowed are the projects; their labels are not kept.
 	allowed acl.Sharing
+	// former are projects that were allowed before, and the labels that they had before they got others.
+	former acl.Sharing
 }
 
 func packageInventoryOf(pkg *v1alpha1.MaxComputePackage) packageInventory {
 	var list []acl.Grant
-	var shares []acl.Share
+	var allowed, former []acl.Share
 	for _, e := range pkg.Status.Applied {
-		if e.Kind == allowedProjectKind {
-			shares = append(shares, acl.Share{Project: e.Name})
+		entry := plan.Entry{Kind: e.Kind, SchemaName: e.SchemaName, Name: e.Name, Actions: e.Actions}
+		if e.Kind != allowedProjectKind {
+			list = append(list, grant(entry))
+		} else if share, err := shareOf(entry); err == nil {
+			former = append(former, share)
 		} else {
-			list = append(list, acl.Grant{Kind: acl.Kind(e.Kind), Schema: e.SchemaName, Name: e.Name, Actions: e.Actions})
+			allowed = append(allowed, acl.Share{Project: e.Name})
 		}
 	}
-	return packageInventory{resources: acl.NewSet(list...), allowed: acl.NewSharing(shares...)}
+	return packageInventory{resources: acl.NewSet(list...), allowed: acl.NewSharing(allowed...), former: acl.NewSharing(former...)}
 }
 
 // store writes an inventory into status. One that means the same is left as it is written.
 func (i packageInventory) store(pkg *v1alpha1.MaxComputePackage) {
-	if stored := packageInventoryOf(pkg); i.resources.Equal(stored.resources) && i.allowed.Equal(stored.allowed) {
+	if stored := packageInventoryOf(pkg); i.resources.Equal(stored.resources) && i.allowed.Equal(stored.allowed) && i.former.Equal(stored.former) {
 		return
 	}
 	pkg.Status.Applied = nil
@@ -90,6 +96,9 @@ func (i packageInventory) store(pkg *v1alpha1.MaxComputePackage) {
 	}
 	for _, share := range i.allowed.List() {
 		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: allowedProjectKind, Name: share.Project})
+	}
+	for _, share := range i.former.List() {
+		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: allowedProjectKind, Name: share.Project, Actions: shareEntry(share).Actions})
 	}
 }
 
@@ -117,16 +126,24 @@ func (i packageInventory) with(step plan.Step) packageInventory {
 		i.resources = i.resources.Union(grants(step.Contents...))
 	case plan.Replace, plan.Allow:
 		if step.Kind == allowedProjectKind {
-			// One that was allowed before stays somebody else's, whatever its label becomes.
-			if len(step.Previous) == 0 {
-				i.allowed = i.allowed.Union(acl.NewSharing(acl.Share{Project: step.Name}))
-			}
-			break
+			return i.withProject(step)
 		}
 		added := step.Entry
 		added.Actions = plan.Without(step.Actions, step.Previous)
 		i.resources = i.resources.Union(grants(added))
 	default:
+	}
+	return i
+}
+
+// withProject adds a project that a step is about to allow. One that was allowed before stays somebody else's, whatever its label becomes.
+func (i packageInventory) withProject(step plan.Step) packageInventory {
+	project := acl.NewSharing(acl.Share{Project: step.Name})
+	former, err := shareOf(plan.Entry{Kind: step.Kind, Name: step.Name, Actions: step.Previous})
+	if err != nil {
+		i.allowed, i.former = i.allowed.Union(project), i.former.Minus(project)
+	} else if i.allowed.Intersect(project).Len() == 0 {
+		i.former = i.former.Union(acl.NewSharing(former))
 	}
 	return i
 }
@@ -137,7 +154,8 @@ func (i packageInventory) without(step plan.Step) packageInventory {
 	case step.Verb == plan.Remove:
 		i.resources = i.resources.Minus(grants(step.Contents...))
 	case step.Verb == plan.Disallow:
-		i.allowed = i.allowed.Minus(acl.NewSharing(acl.Share{Project: step.Name}))
+		project := acl.NewSharing(acl.Share{Project: step.Name})
+		i.allowed, i.former = i.allowed.Minus(project), i.former.Minus(project)
 	case step.Verb == plan.Replace && step.Kind != allowedProjectKind:
 		removed := step.Entry
 		removed.Actions = plan.Without(step.Previous, step.Actions)
@@ -155,98 +173,28 @@ func (i packageInventory) trim(want, have packageState, settled bool) packageInv
 	if have.hasAllowed && (want.hasAllowed || settled) {
 		i.allowed = i.allowed.Intersect(have.allowed.Union(want.allowed))
 	}
+	if have.hasAllowed && settled {
+		// Those that are gone, or have their label again.
+		i.former = i.former.Minus(i.former.Minus(have.allowed))
+		for _, former := range i.former.List() {
+			if now, _ := have.allowed.Of(former.Project); now.Label == former.Label {
+				i.former = i.former.Minus(acl.NewSharing(former))
+			}
+		}
+	}
 	return i
 }
 
-// maxRefusals is how many times the service may refuse a replacement before it is left alone.
-const maxRefusals = 3
-
-// replacementOf finds the record of an entry that had to be removed and added again with the actions it is to have.
-func replacementOf(pkg *v1alpha1.MaxComputePackage, entry plan.Entry) *v1alpha1.Replacement {
-	for i := range pkg.Status.Replacements {
-		if r := &pkg.Status.Replacements[i]; grants(entryOf(*r)).Equal(grants(entry)) {
-			return r
-		}
-	}
-	return nil
-}
-
-func entryOf(r v1alpha1.Replacement) plan.Entry {
-	return plan.Entry{Kind: r.Kind, SchemaName: r.SchemaName, Name: r.Name, Actions: r.Actions}
-}
-
-// recordReplacements writes down what a plan is about to remove in order to add it again: should the latter not come about, the entry
-// gets back what it had.
-func recordReplacements(pkg *v1alpha1.MaxComputePackage, p plan.Plan) {
-	var records []v1alpha1.Replacement
-	for _, step := range p.Steps {
-		if step.Verb != plan.Replace && len(step.Previous) == 0 {
-			continue
-		}
-		record := v1alpha1.Replacement{Kind: step.Kind, SchemaName: step.SchemaName, Name: step.Name, Actions: step.Actions, PreviousActions: step.Previous}
-		if before := replacementOf(pkg, step.Entry); before != nil {
-			record.Refusals = before.Refusals
-		}
-		records = append(records, record)
-	}
-	if len(records) == 0 {
-		return
-	}
-	// What is under way, or was refused, is not over because something else begins.
-	for _, r := range pkg.Status.Replacements {
-		if r.Refusals > 0 || isAdded(p, entryOf(r)) {
-			records = appendNew(records, r)
-		}
-	}
-	pkg.Status.Replacements = records
-}
-
-// dropReplacement drops the record of a replacement that was not needed.
-func dropReplacement(pkg *v1alpha1.MaxComputePackage, entry plan.Entry) {
-	pkg.Status.Replacements = slices.DeleteFunc(pkg.Status.Replacements, func(r v1alpha1.Replacement) bool {
-		return grants(entryOf(r)).Equal(grants(entry))
-	})
-}
-
-func appendNew(records []v1alpha1.Replacement, r v1alpha1.Replacement) []v1alpha1.Replacement {
-	for _, other := range records {
-		if grants(entryOf(other)).Equal(grants(entryOf(r))) {
-			return records
-		}
-	}
-	return append(records, r)
-}
-
-// isAdded tells whether a plan adds an entry.
-func isAdded(p plan.Plan, entry plan.Entry) bool {
-	for _, step := range p.Steps {
-		if step.Verb == plan.Add && grants(step.Contents...).Contains(grants(entry)) || step.Verb == plan.Allow && step.Name == entry.Name {
-			return true
-		}
-	}
-	return false
-}
-
-// forgetReplacements drops the records of replacements that were refused and are not wanted any more, or came about all the same.
-func forgetReplacements(pkg *v1alpha1.MaxComputePackage, want, have packageState) {
-	var kept []v1alpha1.Replacement
-	for _, r := range pkg.Status.Replacements {
-		if r.Refusals == 0 || want.holds(entryOf(r)) && !have.holds(entryOf(r)) {
-			kept = append(kept, r)
-		}
-	}
-	pkg.Status.Replacements = kept
-}
-
-// holds tells whether an entry is there just so.
-func (s packageState) holds(entry plan.Entry) bool {
+// holds tells whether an entry is there just so, and has whether it is there at all.
+func (s packageState) holds(entry plan.Entry) (so, has bool) {
 	if entry.Kind == allowedProjectKind {
 		share, ok := s.allowed.Of(entry.Name)
-		return ok && shareEntry(share).Actions[0] == entry.Actions[0]
+		wanted, err := shareOf(entry)
+		return ok && err == nil && share.Label == wanted.Label, ok
 	}
 	one := grants(entry)
-	same := s.resources.Minus(s.resources.Absent(one))
-	return same.Equal(one)
+	there := s.resources.Minus(s.resources.Absent(one))
+	return there.Equal(one), !there.Empty()
 }
 
 // shareEntry is how plans, inventories and records name a project that may install a package: the label takes the place of actions.

@@ -25,10 +25,10 @@ func create(obj target, step plan.Step, create func(contents acl.Set) error) err
 	status := obj.GetTargetStatus()
 	switch {
 	case err == nil:
-		status.Created, status.Creating, status.Adopted = true, false, false
+		status.Created, status.Creating, status.CreatingTime, status.Adopted = true, false, nil, false
 	case cloud.Refused(err) && !step.Repeat:
 		// The service says that this create did nothing, and there was none before: whatever exists is not ours.
-		status.Creating, status.Applied = false, nil
+		status.Creating, status.CreatingTime, status.Applied = false, nil, nil
 	}
 	return err
 }
@@ -39,9 +39,9 @@ func settleCreate(obj target, covered bool) {
 	status := obj.GetTargetStatus()
 	switch {
 	case covered:
-		status.Created, status.Creating = true, false
+		status.Created, status.Creating, status.CreatingTime = true, false, nil
 	case obj.GetAdoptionPolicy() == v1alpha1.AdoptionAdopt && obj.GetDeletionTimestamp().IsZero():
-		status.Creating, status.Applied = false, nil
+		status.Creating, status.CreatingTime, status.Applied = false, nil, nil
 	}
 }
 

@@ -46,6 +46,8 @@ type installationState struct {
 	dropped, dead bool
 	// pollAfter is how soon one that cannot be used is to be looked at again.
 	pollAfter time.Duration
+	// unfinished says that an installation whose outcome is not known may still take effect.
+	unfinished bool
 	// endpoint is where the installation was looked for.
 	endpoint string
 }
@@ -67,7 +69,7 @@ func (k *installationKind) Observe(ctx context.Context, installation *v1alpha1.P
 		return installationState{}, err
 	}
 	have, err := k.look(ctx, account.MaxCompute, installation)
-	have.endpoint = account.Endpoint
+	have.endpoint, have.unfinished = account.Endpoint, k.unfinished(installation)
 	if err == nil {
 		err = k.tooSoon(installation, have.exists)
 	}
@@ -117,13 +119,13 @@ func (k *installationKind) Plan(installation *v1alpha1.PackageInstallation, _, h
 	case deleting:
 		return plan.Plan{}
 	case !have.exists:
-		return plan.Plan{Steps: []plan.Step{{Verb: plan.Create, Entry: entry, Repeat: status.Created || status.Creating}}}
+		return plan.Plan{Steps: []plan.Step{{Verb: plan.Create, Entry: entry, Repeat: have.unfinished}}}
 	}
 	p := admit(installation, plan.Plan{}, entry)
 	if p.Hold != nil || have.status == maxcompute.StatusOK {
 		return p
 	}
-	if have.dead {
+	if have.dead && status.Created {
 		return remove
 	}
 	p.Hold = &plan.Hold{
@@ -134,8 +136,12 @@ func (k *installationKind) Plan(installation *v1alpha1.PackageInstallation, _, h
 
 func unusable(installation *v1alpha1.PackageInstallation, have installationState) string {
 	if have.dropped {
-		return fmt.Sprintf("%s is installed, but does not exist any more in project %s (status %q); it will be installed anew when it is there again",
-			installation.GetTarget(), installation.Spec.SourceProject, have.status)
+		then := "it will be installed anew when it is there again"
+		if !installation.Status.Created {
+			then = "this object did not install it: uninstall it, and this object installs it anew when it is there again"
+		}
+		return fmt.Sprintf("%s is installed, but does not exist any more in project %s (status %q); %s",
+			installation.GetTarget(), installation.Spec.SourceProject, have.status, then)
 	}
 	return fmt.Sprintf("%s is installed, but the service says of it %q: project %s may not share it any more", installation.GetTarget(), have.status, installation.Spec.SourceProject)
 }
@@ -154,7 +160,7 @@ func (k *installationKind) sourcePoll(installation *v1alpha1.PackageInstallation
 func (k *installationKind) Intend(installation *v1alpha1.PackageInstallation, p plan.Plan) {
 	for _, step := range p.Steps {
 		if step.Verb == plan.Create {
-			installation.Status.Creating = true
+			k.intendCreate(installation)
 		}
 	}
 }
@@ -196,7 +202,7 @@ func (k *installationKind) Report(installation *v1alpha1.PackageInstallation, _,
 	}
 	if status.Creating && have.exists {
 		// There is nothing in an installation to tell by whose it is. A moment ago it was not there.
-		status.Created, status.Creating = true, false
+		status.Created, status.Creating, status.CreatingTime = true, false, nil
 	}
 	status.Source, status.SourceStatus, status.InstallTime = "", "", nil
 	if have.exists {

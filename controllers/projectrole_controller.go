@@ -55,7 +55,7 @@ func (k *projectRoleKind) Intend(role *v1alpha1.ProjectRole, p plan.Plan) {
 	owned := inventoryOf(role)
 	for _, step := range p.Steps {
 		if step.Verb == plan.Create {
-			role.Status.Creating = true
+			k.intendCreate(role)
 		}
 		owned = owned.with(step)
 	}

@@ -20,41 +20,44 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 		return roleState{}, err
 	}
 	have, err := k.look(ctx, account.MaxCompute, role)
-	have.endpoint = account.Endpoint
+	have.endpoint, have.unfinished = account.Endpoint, k.unfinished(role)
 	if err == nil {
 		err = k.tooSoon(role, have.exists)
 	}
 	if err == nil && role.DeletionTimestamp.IsZero() {
-		have.uninstalled, err = notInstalled(ctx, account.MaxCompute, role, have.acl)
+		k.waitForPackages(ctx, account.MaxCompute, role, &have)
 	}
 	return have, account.Noticed(err)
 }
 
-// notInstalled returns the permissions that the role is to get on packages and that nobody can give yet: the packages are not installed in
-// its project. An identity that may not list packages has them tried.
-func notInstalled(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have acl.Set) (acl.Set, error) {
-	var missing []acl.Grant
+// waitForPackages finds the permissions that the role is to get on packages and that nobody can give yet: the packages are not installed
+// in its project. Whether they are is asked about for these alone, so that what is wrong with the answer keeps nothing else waiting. An
+// identity that may not list packages has them tried.
+func (k *projectRoleKind) waitForPackages(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have *roleState) {
 	age := freshList
 	if ready := conditions.ReadyCondition(role); ready != nil && ready.Reason == v1alpha1.ReasonPartiallyApplied {
 		// It may wait for just this, and be looked at because it has come.
 		age = 0
 	}
-	for _, g := range specACL(role).Minus(have).Grants() {
+	var missing []acl.Grant
+	for _, g := range specACL(role).Minus(have.acl).Grants() {
 		source, name, ok := installedPackage(role, g.Name)
 		if g.Kind != acl.Package || !ok {
 			continue
 		}
 		_, exists, err := c.FindInstallation(ctx, role.Spec.ProjectName, source, name, age)
+		age = freshList
 		switch {
-		case cloud.Refused(err):
-			return acl.Set{}, nil
+		case cloud.CodeOf(err) == cloud.PermissionDenied, exists:
+			continue
 		case err != nil:
-			return acl.Set{}, err
-		case !exists:
-			missing = append(missing, g)
+			have.waits = append(have.waits, fmt.Sprintf("package %s: whether it is installed in project %s cannot be told: %v", g.Name, role.Spec.ProjectName, err))
+		default:
+			have.waits = append(have.waits, fmt.Sprintf("package %s is not installed in project %s yet", g.Name, role.Spec.ProjectName))
 		}
+		missing = append(missing, g)
 	}
-	return acl.NewSet(missing...), nil
+	have.uninstalled = acl.NewSet(missing...)
 }
 
 // look finds the role, in the list of its project, and reads those of its parts that a pass needs.

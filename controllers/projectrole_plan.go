@@ -21,23 +21,23 @@ func (k *projectRoleKind) Plan(role *v1alpha1.ProjectRole, want, have roleState)
 	case !role.DeletionTimestamp.IsZero():
 		return planDeletion(role, have)
 	case !have.exists:
-		p = planCreation(role, want)
+		p = planCreation(role, want, have)
 	case have.roleType != typeOf(role):
-		p = planCreation(role, want)
+		p = planCreation(role, want, have)
 		p.Hold = &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: role.GetTarget().String() + " exists and is of type " + have.roleType + ", which MaxCompute cannot change"}
 	default:
 		p = planChange(role, want, have)
 	}
-	p.Problems = append(p.Problems, waitingFor(role, have)...)
+	p.Problems = append(p.Problems, have.waits...)
 	p.Basis, p.Holds = describe(role, have), have.acl.Pairs()+have.policy.Pairs()+have.members.Len()
 	return p
 }
 
 // planCreation creates the role with all that the body of CreateRole can say, and then adds the rest.
-func planCreation(role *v1alpha1.ProjectRole, want roleState) plan.Plan {
+func planCreation(role *v1alpha1.ProjectRole, want, have roleState) plan.Plan {
 	body, rest := maxcompute.Expressible(want.acl)
 	create := plan.Step{
-		Verb: plan.Create, Entry: roleEntry(role), Contents: entries(body), Repeat: role.Status.Created || role.Status.Creating,
+		Verb: plan.Create, Entry: roleEntry(role), Contents: entries(body), Repeat: have.unfinished,
 	}
 	return plan.Plan{Steps: slices.Concat(
 		[]plan.Step{create}, steps(plan.Grant, rest), policyStep(role, want, roleState{}, inventory{}), memberStep(plan.AddMember, role, want.members.List()),
@@ -128,15 +128,6 @@ func problems(want, have roleState, policy acl.Policy) []string {
 		for _, member := range have.members.Unknown() {
 			list = append(list, fmt.Sprintf("member %q is of no known form and is left alone", member))
 		}
-	}
-	return list
-}
-
-// waitingFor names the packages that have to be installed before permissions on them can be granted.
-func waitingFor(role *v1alpha1.ProjectRole, have roleState) []string {
-	var list []string
-	for _, g := range have.uninstalled.Grants() {
-		list = append(list, fmt.Sprintf("package %s is not installed in project %s yet", g.Name, role.Spec.ProjectName))
 	}
 	return list
 }

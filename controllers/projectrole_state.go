@@ -38,9 +38,12 @@ type roleState struct {
 	unlistable bool
 	dead       []string
 
-	// uninstalled are permissions on packages that are not installed in the project.
+	// uninstalled are permissions on packages that are not installed in the project, or may not be, and waits says so of each.
 	uninstalled acl.Set
+	waits       []string
 
+	// unfinished says that a create whose outcome is not known may still take effect.
+	unfinished bool
 	// endpoint is where the role was looked for.
 	endpoint string
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -122,6 +123,19 @@ func (t targets) tooSoon(obj target, exists bool) error {
 		return conditions.Wait(v1alpha1.ReasonProgressing, "%s exists; whether it is to be adopted is decided when this object is %s old, in case another one of the same moment made it", obj.GetTarget(), adoptionAge)
 	}
 	return nil
+}
+
+// intendCreate records that a create is about to be sent.
+func (t targets) intendCreate(obj target) {
+	status := obj.GetTargetStatus()
+	status.Creating, status.CreatingTime = true, new(metav1.NewTime(t.clock.Now().Truncate(time.Second)))
+}
+
+// unfinished tells whether a create that was sent before may still take effect, or the object made the target once: then one that is there
+// already need not be somebody else's.
+func (t targets) unfinished(obj target) bool {
+	status := obj.GetTargetStatus()
+	return status.Created || status.Creating && (status.CreatingTime == nil || t.clock.Since(status.CreatingTime.Time) < lateWrite)
 }
 
 // settled tells whether the service has had time to show what was written last.

@@ -109,6 +109,10 @@ type TargetStatus struct {
 	// +optional
 	Creating bool `json:"creating,omitempty"`
 
+	// creatingTime is when that create was last about to be sent.
+	// +optional
+	CreatingTime *metav1.Time `json:"creatingTime,omitempty"`
+
 	// adopted tells that the remote object was there before and is now managed by this one: it was, or has been brought to, what the
 	// spec says. It stays when this object is deleted; only what this object granted is taken back.
 	// +optional
@@ -214,7 +218,8 @@ type PendingPlan struct {
 // InventoryEntry is one thing that the object has granted, or is about to grant, in the cloud.
 type InventoryEntry struct {
 	// kind of what was granted: an object that a permission is about (Table, Resource, Function, Package, Project, Instance), a
-	// Member, a Statement of the policy, named by its fingerprint, or an AllowedProject, which may install a package.
+	// Member, a Statement of the policy, named by its fingerprint, or an AllowedProject, which may install a package; one that was allowed
+	// before has the label that it had in the place of actions.
 	// +required
 	// +kubebuilder:validation:MaxLength=32
 	Kind string `json:"kind"`

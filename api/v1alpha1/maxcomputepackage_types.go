@@ -161,6 +161,11 @@ type Replacement struct {
 	// +kubebuilder:validation:items:MaxLength=64
 	PreviousActions []string `json:"previousActions,omitempty"`
 
+	// underWay tells that the entry was removed, or is about to be, and has not been seen since. Until it is, it counts as what it was
+	// before.
+	// +optional
+	UnderWay bool `json:"underWay,omitempty"`
+
 	// refusals is how many times the service refused the new actions, so that the entry was put back as it was. After three it is left
 	// so until the spec asks for other actions, or somebody for a pass.
 	// +optional

@@ -71,19 +71,44 @@ func FuzzSharingLaws(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b uint64) {
 		r := rand.New(rand.NewPCG(a, b))
-		want, have, owned := randomSharing(r), randomSharing(r), randomSharing(r)
-		if got := acl.DiffSharing(want, have, owned, acl.Authoritative).Apply(have); !got.Equal(want) {
+		want, have, owned, former := randomSharing(r), randomSharing(r), randomSharing(r), randomSharing(r)
+		if got := acl.DiffSharing(want, have).Apply(have); !got.Equal(want) {
 			t.Errorf("apply(diff(%v, %v)) = %v", want.List(), have.List(), got.List())
 		}
-		if !acl.DiffSharing(want, want, owned, acl.Authoritative).Empty() {
+		if !acl.DiffSharing(want, want).Empty() {
 			t.Errorf("%v differs from itself", want.List())
 		}
-		for _, share := range acl.DiffSharing(want, have, owned, acl.Additive).Disallow {
-			if _, ours := owned.Of(share.Project); !ours {
-				t.Errorf("%v is disallowed and was not allowed by the owner", share)
-			}
-		}
+		checkEnsure(t, want, have, owned, former.Minus(owned).Intersect(have))
+		checkRevert(t, have, owned, former.Minus(owned).Intersect(have))
 	})
+}
+
+// checkEnsure: what is wanted is there, nothing that is not the owner's goes or gets less, and a second time changes nothing.
+func checkEnsure(t *testing.T, want, have, owned, former acl.Sharing) {
+	t.Helper()
+	ensured := have.Ensure(want, owned, former)
+	if again := ensured.Ensure(want, owned, former); !again.Equal(ensured) {
+		t.Errorf("ensured twice: %v, then %v", ensured.List(), again.List())
+	}
+	for _, share := range want.List() {
+		if got, ok := ensured.Of(share.Project); !ok || got.Label < share.Label {
+			t.Errorf("%v is not ensured: %v", share, ensured.List())
+		}
+	}
+	for _, share := range former.Union(have.Minus(owned)).List() {
+		if got, ok := ensured.Of(share.Project); !ok || got.Label < share.Label {
+			t.Errorf("%v is not the owner's and was lowered: %v", share, ensured.List())
+		}
+	}
+}
+
+// checkRevert: what is the owner's goes, and the rest is as it was before.
+func checkRevert(t *testing.T, have, owned, former acl.Sharing) {
+	t.Helper()
+	reverted := have.Revert(owned, former)
+	if want := former.Union(have.Minus(owned)); !reverted.Equal(want) {
+		t.Errorf("%v was reverted to %v, want %v", have.List(), reverted.List(), want.List())
+	}
 }
 
 func TestReplacementKeepsTheSpellingOfTheService(t *testing.T) {

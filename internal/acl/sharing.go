@@ -86,20 +86,40 @@ type Relabel struct {
 	From, To Share
 }
 
-// DiffSharing returns the change that turns have into want under a policy. owned is whom the owner allowed earlier: under Additive nobody
-// else is disallowed; under Authoritative it does not matter.
-func DiffSharing(want, have, owned Sharing, policy Policy) SharingChange {
-	surplus := have.Minus(want)
-	if policy == Additive {
-		surplus = surplus.Intersect(owned)
-	}
-	change := SharingChange{Allow: want.Minus(have).List(), Disallow: surplus.List()}
+// DiffSharing returns the change that turns have into want.
+func DiffSharing(want, have Sharing) SharingChange {
+	change := SharingChange{Allow: want.Minus(have).List(), Disallow: have.Minus(want).List()}
 	for _, to := range want.Intersect(have).List() {
 		if from := have.shares[strings.ToLower(to.Project)]; from.Label != to.Label {
 			change.Relabel = append(change.Relabel, Relabel{From: from, To: to})
 		}
 	}
 	return change
+}
+
+// Ensure returns what have becomes when want is ensured and nothing is taken away but what the owner itself gave: owned are the projects
+// that it allowed, former those that were allowed before, with the labels that they had before it gave them others.
+func (s Sharing) Ensure(want, owned, former Sharing) Sharing {
+	left := s.Minus(owned.Minus(want))
+	left = former.Minus(want).Intersect(left).Union(left)
+	var ensured []Share
+	for _, share := range want.List() {
+		if have, ok := s.Of(share.Project); ok && owned.Intersect(NewSharing(share)).Len() == 0 {
+			floor, ok := former.Of(share.Project)
+			if !ok {
+				floor = have
+			}
+			share.Label = max(share.Label, floor.Label)
+		}
+		ensured = append(ensured, share)
+	}
+	return NewSharing(ensured...).Union(left)
+}
+
+// Revert returns what s becomes without what the owner gave.
+func (s Sharing) Revert(owned, former Sharing) Sharing {
+	left := s.Minus(owned)
+	return former.Intersect(left).Union(left)
 }
 
 // Apply returns what a change leaves behind.

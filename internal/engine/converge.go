@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -15,8 +16,12 @@ import (
 // maxRounds bounds how often one pass plans and applies: once more for what could not be said in one call, and once for an adoption.
 const maxRounds = 3
 
-// fewRefusals is how many steps may be refused before one is accepted. What refuses them all is not the single step's fault.
-const fewRefusals = 5
+// How many steps may be refused before one is accepted: what refuses them all is not the single step's fault. An identity that lacks a
+// right lacks it for most, while fifty tables may well not be there.
+const (
+	fewRefusals  = 5
+	manyRefusals = 50
+)
 
 // progress is what a pass has done so far.
 type progress struct {
@@ -75,14 +80,15 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, 
 		conditions.Settled(obj)
 		return true, partially(p, nil)
 	}
+	if refused := so.refused(p); len(refused) == len(p.Steps) {
+		conditions.Settled(obj)
+		return true, partially(p, refused)
+	}
 	for _, step := range p.Steps {
 		if so.round == maxRounds || contains(so.done, step) {
 			// Repeating a write that was just accepted would be fighting a slow mirror.
 			return true, conditions.Unsettled(obj, p, step)
 		}
-	}
-	if refused := so.refused(p); len(refused) == len(p.Steps) {
-		return true, partially(p, refused)
 	}
 	if deleting {
 		return false, nil
@@ -122,12 +128,19 @@ func (so progress) refused(p plan.Plan) []error {
 	return refused
 }
 
-// apply carries steps out in order. A refusal that concerns one permission only does not keep the others from being tried;
-// anything else ends the pass.
+// apply carries steps out in order. A refusal that concerns one permission only does not keep the others from being tried; if it seems to
+// concern them all, they are left, but not what has to be taken away. Anything else ends the pass.
 func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, so *progress) error {
 	logger := log.FromContext(ctx)
 	so.failed = nil
+	// hopeless are why steps that add are not tried any more, and those that take away.
+	hopeless := map[bool]error{}
 	for i, step := range steps {
+		takes := step.Verb.TakesAway()
+		if hopeless[takes] != nil {
+			so.failed = append(so.failed, failure{step, hopeless[takes]})
+			continue
+		}
 		err := r.Kind.Apply(ctx, obj, step)
 		switch {
 		case err == nil:
@@ -136,19 +149,45 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 				conditions.SetApplied(obj, r.Clock.Now())
 			}
 			logger.V(1).Info("Applied step", "step", step.String())
-		case cloud.CodeOf(err) == cloud.AlreadyExists:
+		case step.Verb == plan.Create && cloud.CodeOf(err) == cloud.AlreadyExists:
 			// The next look tells whose it is.
 			so.failed = append(so.failed, failure{step, err})
 			return nil
-		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err) && (len(so.done) > 0 || len(so.failed) < fewRefusals):
+		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err):
 			so.failed = append(so.failed, failure{step, err})
 			logger.Info("Step was refused", "step", step.String(), "cause", err.Error(), "requestID", cloud.RequestID(err))
+			if len(so.done) == 0 && so.refusals(takes) > limitOf(err) {
+				hopeless[takes] = err
+			}
 		default:
 			conditions.SetDrift(obj, slices.Concat(stepsOf(so.failed), steps[i:]))
 			return err
 		}
 	}
+	if err := cmp.Or(hopeless[false], hopeless[true]); err != nil {
+		conditions.SetDrift(obj, stepsOf(so.failed))
+		return err
+	}
 	return nil
+}
+
+// refusals counts the steps that were refused, of those that take away or of the others.
+func (so progress) refusals(takes bool) int {
+	n := 0
+	for _, f := range so.failed {
+		if f.step.Verb.TakesAway() == takes {
+			n++
+		}
+	}
+	return n
+}
+
+// limitOf is how many steps may be refused like this before one is accepted.
+func limitOf(err error) int {
+	if cloud.CodeOf(err) == cloud.PermissionDenied {
+		return fewRefusals
+	}
+	return manyRefusals
 }
 
 func stepsOf(failures []failure) []plan.Step {

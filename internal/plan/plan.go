@@ -70,10 +70,11 @@ type Step struct {
 	// Members are the principals of an AddMember or RemoveMember.
 	Members []string
 	// Policy is the document that a SetPolicy leaves behind; empty for none. Allows and Denies count the pairs of resource and action
-	// that it newly gives and that it takes away; Denies is 1 of an Allow that takes something away.
+	// that it newly gives and that it takes away; Denies is 1 of a project that gets a lower label.
 	Policy         string
 	Allows, Denies int
-	// Repeat says that the outcome of an earlier attempt is unknown, so that "exists already" does not mean "somebody else's".
+	// Repeat says of a Create that the outcome of an earlier attempt is unknown, so that "exists already" does not mean "somebody
+	// else's"; and of a Replace that an earlier attempt has removed the entry.
 	Repeat bool
 }
 
@@ -105,6 +106,14 @@ func list(entries []Entry) string {
 	return strings.Join(texts, "; ")
 }
 
+// sharedKind is the kind of a project that may install a package: it has a label in the place of actions.
+const sharedKind = "AllowedProject"
+
+// TakesAway tells whether a step does nothing but take something away.
+func (v Verb) TakesAway() bool {
+	return v == RemoveMember || v == Disallow || v == Revoke || v == Remove
+}
+
 // Fills is the verb as which the contents of a new object count.
 func (s Step) Fills() Verb {
 	if s.Kind == "Package" {
@@ -126,7 +135,9 @@ func (s Step) Grants() int {
 	case Allow:
 		n = 1 - min(1, len(s.Previous))
 	case Replace:
-		n = len(Without(s.Actions, s.Previous))
+		if s.Kind != sharedKind {
+			n = len(Without(s.Actions, s.Previous))
+		}
 	case Create, Add:
 		n = pairs(s.Contents)
 	default:
@@ -146,6 +157,9 @@ func (s Step) Revokes() int {
 	case Disallow:
 		return 1
 	case Replace:
+		if s.Kind == sharedKind {
+			return s.Denies
+		}
 		return len(Without(s.Previous, s.Actions))
 	case Remove:
 		return pairs(s.Contents)

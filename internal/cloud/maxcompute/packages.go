@@ -69,19 +69,11 @@ type AllowedProject struct {
 	Label   int
 }
 
-// ListPackages returns all packages of a project. An answer that lacks one of the lists is no answer: see IsNull. Vendor
+// ListPackages returns all packages of a project. Of the two lists of the answer one may be missing, for the other shows that it is one: then
+// nothing is on it. If both are missing, that is no answer: see IsNull. Vendor
 // documentation: MaxCompute ListPackages. There is no call that gets one installed package's state, and none that pages.
 func (c *Client) ListPackages(ctx context.Context, project string) (Packages, error) {
-	packages, err := c.listPackages(ctx, project)
-	switch {
-	case err != nil:
-		return Packages{}, err
-	case packages.Created == nil:
-		return Packages{}, without(listOp(project), "list of created packages")
-	case packages.Installed == nil:
-		return Packages{}, without(listOp(project), "list of installed packages")
-	}
-	return packages, nil
+	return c.listPackages(ctx, project)
 }
 
 func listOp(project string) string { return "list the packages of project " + project }
@@ -108,7 +100,7 @@ func (p listedPackage) installed() InstalledPackage {
 	return InstalledPackage{SourceProject: p.SourceProject, Name: p.Name, Status: p.Status, InstallTime: p.InstallTime.Time}
 }
 
-// listPackages lists all packages; a list that is null or missing in the answer is nil, unlike an empty one.
+// listPackages lists all packages.
 func (c *Client) listPackages(ctx context.Context, project string) (Packages, error) {
 	var data struct {
 		Created   []listedPackage `json:"createdPackages"`
@@ -119,6 +111,9 @@ func (c *Client) listPackages(ctx context.Context, project string) (Packages, er
 	if err != nil {
 		return Packages{}, projectMissing(err)
 	}
+	if data.Created == nil && data.Installed == nil {
+		return Packages{}, without(op, "list of packages")
+	}
 	if slices.ContainsFunc(data.Created, func(p listedPackage) bool { return p.Name == "" }) ||
 		slices.ContainsFunc(data.Installed, func(p listedPackage) bool { return p.Name == "" || p.SourceProject == "" }) {
 		return Packages{}, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a package without a name or an installed one without a project"}
@@ -126,11 +121,8 @@ func (c *Client) listPackages(ctx context.Context, project string) (Packages, er
 	return Packages{Created: convert(data.Created, listedPackage.created), Installed: convert(data.Installed, listedPackage.installed)}, nil
 }
 
-// convert turns a list into another one; nil stays nil.
+// convert turns a list into another one.
 func convert[A, B any](list []A, one func(A) B) []B {
-	if list == nil {
-		return nil
-	}
 	out := make([]B, 0, len(list))
 	for _, a := range list {
 		out = append(out, one(a))
@@ -179,7 +171,7 @@ func sinceEpoch(number float64) time.Time {
 	return time.Time{}
 }
 
-// packageLists is the answer of ListPackages by folded name; a list that the answer lacks is nil.
+// packageLists is the answer of ListPackages by folded name.
 type packageLists struct {
 	created map[string]CreatedPackage
 	// installed are by source project and name.
@@ -194,9 +186,6 @@ func installedKey(sourceProject, name string) string {
 // after the call of FindPackage. It shares its list with FindInstallation. Names compare without case.
 func (c *Client) FindPackage(ctx context.Context, project, name string, maxAge time.Duration) (found CreatedPackage, exists bool, err error) {
 	err = c.lookAtPackages(ctx, project, maxAge, func(lists packageLists) error {
-		if lists.created == nil {
-			return without(listOp(project), "list of created packages")
-		}
 		found, exists = lists.created[strings.ToLower(name)]
 		return nil
 	})
@@ -206,9 +195,6 @@ func (c *Client) FindPackage(ctx context.Context, project, name string, maxAge t
 // FindInstallation looks a package of another project up in the list of those that a project has installed, like FindPackage.
 func (c *Client) FindInstallation(ctx context.Context, project, sourceProject, name string, maxAge time.Duration) (found InstalledPackage, exists bool, err error) {
 	err = c.lookAtPackages(ctx, project, maxAge, func(lists packageLists) error {
-		if lists.installed == nil {
-			return without(listOp(project), "list of installed packages")
-		}
 		found, exists = lists.installed[installedKey(sourceProject, name)]
 		return nil
 	})
@@ -230,11 +216,8 @@ func (p Packages) byName() packageLists {
 	}
 }
 
-// index makes a map of a list; nil stays nil.
+// index makes a map of a list.
 func index[T any](list []T, key func(T) string) map[string]T {
-	if list == nil {
-		return nil
-	}
 	out := make(map[string]T, len(list))
 	for _, item := range list {
 		out[key(item)] = item
@@ -344,9 +327,7 @@ func (c *Client) CreatePackage(ctx context.Context, project, name string, resour
 		segments: []string{"projects", project, "packages"}, query: map[string]string{"isInstall": "false"}, body: body,
 	})
 	return c.written(ctx, project, err, cloud.AlreadyExists, func(lists packageLists) {
-		if lists.created != nil {
-			lists.created[strings.ToLower(name)] = CreatedPackage{Name: name}
-		}
+		lists.created[strings.ToLower(name)] = CreatedPackage{Name: name}
 	})
 }
 
