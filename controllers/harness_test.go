@@ -77,7 +77,7 @@ type harness struct {
 
 func newHarness(t testing.TB) *harness {
 	t.Helper()
-	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second, deleted: map[types.UID]time.Duration{}}
+	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second, clock: &hastyClock{}, deleted: map[types.UID]time.Duration{}}
 	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: project, ThreeTier: true}, {Name: partner, ThreeTier: true}}})
 	// A package that permissions can be granted on.
 	h.share("shared")
@@ -202,7 +202,6 @@ func (c *hastyClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 
 // restart replaces the operator by a new one that knows nothing.
 func (h *harness) restart() {
-	h.clock = &hastyClock{}
 	httpClient := openapi.NewHTTPClient()
 	httpClient.Transport = &crashingTransport{harness: h, next: httpClient.Transport}
 	h.operate(h.kube, httpClient)

@@ -84,11 +84,16 @@ func (k *installationKind) look(ctx context.Context, c *maxcompute.Client, insta
 		return err
 	}
 	var found maxcompute.InstalledPackage
-	have.exists, err = k.present(installation, func(maxAge time.Duration) (exists bool, err error) {
+	find := func(maxAge time.Duration) (exists bool, err error) {
 		// The list is all that is looked at: at half the age, no look is based on one from before the look that went before.
 		found, exists, err = c.FindInstallation(ctx, spec.ProjectName, spec.SourceProject, spec.PackageName, maxAge/2)
 		return exists, err
-	}, get)
+	}
+	have.exists, err = k.present(installation, find, get)
+	if err == nil && have.exists && installation.DeletionTimestamp.IsZero() && found.Name != "" && found.Status != maxcompute.StatusOK {
+		// What is wrong in a list of some minutes ago may long be right.
+		have.exists, err = find(0)
+	}
 	if err != nil || !have.exists {
 		return have, err
 	}

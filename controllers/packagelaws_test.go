@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,8 +57,8 @@ func packageLife(h *harness) {
 	}
 }
 
-// installationLife walks an installation through all that can happen to it: a source that is shared late, an uninstallation by hand, and
-// deletion.
+// installationLife walks an installation through all that can happen to it: a source that is shared late, an uninstallation by hand, a
+// source that is dropped and made anew, and deletion.
 func installationLife(h *harness) {
 	h.t.Helper()
 	h.must(h.cloud.CreatePackage(partner, "pkg"))
@@ -83,6 +84,19 @@ func installationLife(h *harness) {
 		settled(h, installation)
 	}
 	station("installed again")
+	h.must(h.cloud.DropPackage(partner, "pkg"))
+	for i := range 6 {
+		h.annotate(installation, v1alpha1.RequestedAtAnnotation, fmt.Sprint("dropped ", i))
+		_, _ = h.pass(installation) //nolint:errcheck // it waits
+		h.clock.ahead.Add(int64(time.Minute))
+	}
+	h.must(h.cloud.CreatePackage(partner, "pkg"))
+	h.must(h.cloud.AllowProject(partner, "pkg", project, 0))
+	for i := range 4 {
+		h.annotate(installation, v1alpha1.RequestedAtAnnotation, fmt.Sprint("made anew ", i))
+		settled(h, installation)
+	}
+	station("installed anew")
 	h.delete(installation)
 	if left := settled(h, installation); left != nil || h.exists(installation) {
 		h.t.Errorf("after the deletion: object %s, installed: %v", describe(left), h.exists(installation))
