@@ -49,6 +49,7 @@ func newAdmin(s *Server) http.Handler {
 	mux.Handle("POST /_admin/users/revive", write(func(u User) error { return s.ReviveUser(u.Principal) }))
 	mux.Handle("POST /_admin/users/names", write(a.names))
 	a.handlePackages(mux)
+	a.handleOrders(mux)
 	a.handleIdentities(mux)
 	return mux
 }

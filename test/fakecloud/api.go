@@ -79,6 +79,7 @@ func (s *Server) RemoveProject(name string) {
 		return
 	}
 	delete(s.projects, p.name)
+	s.orders.forget(func(g TablePermission) bool { return g.Project == p.name })
 	t := s.begin(&call{project: p.name})
 	t.seq = s.journal.last
 	for _, k := range p.packagesAt(0) {

@@ -6,10 +6,12 @@ import (
 )
 
 var (
-	verbCreateRole   = &verb{write: true, exec: execCreateRole}
-	verbDropRole     = &verb{write: true, exec: execDropRole}
-	verbGrant        = &verb{write: true, exec: execGrant}
-	verbRevoke       = &verb{write: true, exec: execRevoke}
+	verbCreateRole     = &verb{write: true, exec: execCreateRole}
+	verbDropRole       = &verb{write: true, exec: execDropRole}
+	verbGrant          = &verb{write: true, exec: execGrant}
+	verbRevoke         = &verb{write: true, exec: execRevoke}
+	verbRevokeFromUser = &verb{write: true, exec: execRevokeFromUser}
+
 	verbGrantRole    = &verb{write: true, exec: execGrantRole}
 	verbRevokeRole   = &verb{write: true, exec: execRevokeRole}
 	verbListRoles    = &verb{exec: execListRoles}
@@ -41,6 +43,22 @@ func execRevoke(t *txn, st *statement, set settings) (string, *problem) {
 		return "", p
 	}
 	return "", t.revoke(st.role(), g)
+}
+
+// execRevokeFromUser takes permissions on a table from a user; on other objects no user has any.
+func execRevokeFromUser(t *txn, st *statement, set settings) (string, *problem) {
+	g, p := t.resolve(st, set)
+	if p != nil {
+		return "", p
+	}
+	if g.Kind != "table" {
+		return "", invalid("no user has privileges on a %s", g.Kind)
+	}
+	user, p := t.s.tenant.accountOf(st.principal)
+	if p != nil {
+		return "", p
+	}
+	return "", t.revokeFromUser(g, user)
 }
 
 // execGrantRole grants all roles or none.

@@ -19,7 +19,7 @@ const (
 	FaultServerError = "serverError"
 	// FaultError is any refusal; Status, Code and Message say which.
 	FaultError = "error"
-	// FaultAccessDenied is ODPS-0420095, or NoPermission of the token service.
+	// FaultAccessDenied is ODPS-0420095, NoPermission of the token service, or Forbidden.RAM of DataWorks.
 	FaultAccessDenied = "accessDenied"
 	// FaultHTML502 is the page of a proxy that does not reach its backend.
 	FaultHTML502 = "html502"
@@ -64,7 +64,7 @@ type Fault struct {
 	Kind string `json:"kind"`
 
 	// A call must match all of these that are set. Names are compared without case; Statement is
-	// part of the statement's text, without case. Service is maxcompute, odps or sts. Role is the ARN
+	// part of the statement's text, without case. Service is maxcompute, odps, sts or dataworks. Role is the ARN
 	// of the RAM role for calls of sts. Package is a name, or source.name of an installed package.
 	// AccessKeyID may be the ARN of a RAM role: it matches the calls of its sessions.
 	Service     string `json:"service,omitempty"`
@@ -266,13 +266,16 @@ func (f *activeFault) applies(t *txn, c *call) bool {
 
 // staleRevision is the revision before which a stale read looks; 0 if nothing has changed since.
 func (f *activeFault) staleRevision(t *txn, c *call) uint64 {
-	p := t.s.projects[c.project]
-	if p == nil {
-		return 0
+	var history []revision
+	if p := t.s.projects[c.project]; p != nil {
+		history = p.history
+	}
+	if c.service == "dataworks" {
+		history = t.s.orders.history
 	}
 	left := f.StaleWrites
 	oldest := uint64(0)
-	for _, v := range slices.Backward(p.history) {
+	for _, v := range slices.Backward(history) {
 		if !c.concerns(v) {
 			continue
 		}
@@ -291,6 +294,10 @@ func (f *activeFault) staleRevision(t *txn, c *call) uint64 {
 // concerns tells whether a call reads what was changed.
 func (c *call) concerns(v revision) bool {
 	switch {
+	case c.service == "dataworks":
+		return c.order == "" || v.order == c.order
+	case c.action == "GetTableInfo": // nobody remembers what a table was
+		return false
 	case c.action == "ListPackages":
 		return v.pkg != ""
 	case c.pkg != "":

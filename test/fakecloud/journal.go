@@ -23,6 +23,10 @@ const (
 	ChangeDisallowProject = "disallowProject"
 	ChangeInstall         = "install"
 	ChangeUninstall       = "uninstall"
+
+	ChangeCreateOrder   = "createOrder"
+	ChangeWithdrawOrder = "withdrawOrder"
+	ChangeRevokeTable   = "revokeTable"
 )
 
 // Change is one effect of a call on the state. Effects that were there already are left out: a
@@ -42,6 +46,8 @@ type Change struct {
 	// Allowed is the project that may or may no longer install the package, Label its level.
 	Allowed string `json:"allowed,omitempty"`
 	Label   int    `json:"label,omitempty"`
+	// Order is the permission request that was made or withdrawn.
+	Order string `json:"order,omitempty"`
 }
 
 func grantChange(change, role string, g Grant, actions []string) Change {
@@ -56,16 +62,19 @@ type Entry struct {
 	// Seq counts from 1 and never starts again.
 	Seq  int       `json:"seq"`
 	Time time.Time `json:"time"`
-	// Service is maxcompute (the OpenAPI), odps or sts.
+	// Service is maxcompute (the OpenAPI), odps, sts or dataworks.
 	Service string `json:"service"`
-	// Action is the OpenAPI's or the token service's action, or Statement or PollStatement.
+	// Action is the action of the OpenAPI, the token service or DataWorks, or Statement or PollStatement.
 	Action  string `json:"action"`
 	Project string `json:"project,omitempty"`
 	// Role is the project's role that the call is about; of a call of sts, the ARN of the RAM role.
 	Role string `json:"role,omitempty"`
 	// Package is the package that the call is about; of an installed one, with its project in front.
-	Package   string `json:"package,omitempty"`
-	Statement string `json:"statement,omitempty"`
+	Package string `json:"package,omitempty"`
+	// Order is the permission request that the call is about, Orders are those that it made.
+	Order     string   `json:"order,omitempty"`
+	Orders    []string `json:"orders,omitempty"`
+	Statement string   `json:"statement,omitempty"`
 	// Write tells that the call asks for a change. To ask for a session is none.
 	Write bool `json:"write"`
 	// Applied tells that the change was accepted and made, even if there was nothing to change and

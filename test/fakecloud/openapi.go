@@ -21,7 +21,7 @@ const (
 // route is one documented call of the OpenAPI.
 type route struct {
 	action, method string
-	// path is below /api/v1/; segments in braces are the parameters project, role and package.
+	// path is below /api/v1/; segments in braces are the parameters project, role, package and table.
 	path string
 	// query lists the parameters that the call takes.
 	query []string
@@ -36,6 +36,7 @@ type request struct {
 	call  *call
 	role  string
 	pkg   string
+	table string
 	query url.Values
 	body  []byte
 }
@@ -55,6 +56,7 @@ var routes = []route{
 	{action: "UpdatePackage", method: http.MethodPut, path: "projects/{project}/packages/{package}", write: true, body: true, bind: bindUpdatePackage},
 	{action: "GetPackage", method: http.MethodGet, path: "projects/{project}/packages/{package}", query: []string{"sourceProject"}, bind: bindGetPackage},
 	{action: "ListPackages", method: http.MethodGet, path: "projects/{project}/packages", bind: bindListPackages},
+	{action: "GetTableInfo", method: http.MethodGet, path: "projects/{project}/tables/{table}", query: []string{"schemaName", "type"}, bind: bindGetTableInfo},
 }
 
 // decodeOpenAPI finds the route and checks everything about the request that needs no state.
@@ -68,7 +70,7 @@ func decodeOpenAPI(c *call, r *http.Request, body []byte) *problem {
 	if p := rt.check(r, body); p != nil {
 		return p
 	}
-	op, p := rt.bind(request{call: c, role: params["role"], pkg: params["package"], query: r.URL.Query(), body: body})
+	op, p := rt.bind(request{call: c, role: params["role"], pkg: params["package"], table: params["table"], query: r.URL.Query(), body: body})
 	c.run = op
 	return p
 }

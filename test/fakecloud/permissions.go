@@ -41,12 +41,13 @@ type keyholder struct {
 // Deny refuses every call of an access key, or of all sessions of a RAM role that is named by its
 // ARN. The code is what the OpenAPI says, Forbidden.RAM if it is empty; the ODPS service says
 // ODPS-0420095. A code of four digits is a sub-code of ODPS-0420095 on both: 4002 (not a member), 4009
-// and 4019 (no privilege), 4093 (arrears). The token service always says NoPermission.
+// and 4019 (no privilege), 4093 (arrears), and Forbidden.RAM
+// on DataWorks. The token service always says NoPermission.
 func (s *Server) Deny(accessKeyIDOrARN, code string) error {
 	return s.change(accessKeyIDOrARN, func(r *rules) { r.denied = cmp.Or(code, codeForbiddenRAM) })
 }
 
-// DenyAction refuses one action: the OpenAPI's, AssumeRole, Statement, or the first word of
+// DenyAction refuses one action: the OpenAPI's or DataWorks', AssumeRole, Statement, or the first word of
 // statements, like REVOKE. The code is as for Deny, but sub-code 4019 if it is empty.
 func (s *Server) DenyAction(accessKeyIDOrARN, action, code string) error {
 	if !slices.ContainsFunc(knownActions(), func(a string) bool { return strings.EqualFold(a, action) }) {
@@ -72,7 +73,7 @@ func (s *Server) SetSuperAdministrator(accessKeyIDOrARN string, is bool) error {
 }
 
 // SetArrears refuses everything with ODPS-0420095 [4093], as for an account that has not paid. The
-// token service is another product, and goes on.
+// token service and DataWorks are other products, and go on.
 func (s *Server) SetArrears(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +92,7 @@ func knownActions() []string {
 	for i := range routes {
 		actions = append(actions, routes[i].action)
 	}
-	return actions
+	return append(actions, sortedKeys(dataWorksActions)...)
 }
 
 // change changes the rules of an access key or a RAM role.
@@ -127,7 +128,7 @@ func (s *Server) callerRules(c *call) *rules {
 
 // denied refuses what the caller may not do; the lock is held.
 func (s *Server) denied(c *call) *problem {
-	if s.arrears && c.service != "sts" {
+	if s.arrears && c.service != "sts" && c.service != "dataworks" {
 		return accessDenied(subCodeArrears)
 	}
 	r := s.callerRules(c)
@@ -156,6 +157,8 @@ func (c *call) denial(code string) *problem {
 	switch {
 	case c.service == "sts":
 		return noPermission()
+	case c.service == "dataworks":
+		return noDataWorksPermission(code)
 	case subCodes[code] != "":
 		return accessDenied(code)
 	case c.service == "odps":

@@ -217,11 +217,15 @@ func (t *txn) setMembers(p *project, r *role, add, remove []string) {
 	}
 }
 
-// dropObject removes an object and, silently, every grant on it ("Alibaba Cloud documentation:
+// dropObject removes an object and, silently, every grant on it, users' among them ("Alibaba Cloud documentation:
 // ACL-based access control"). That it also leaves the packages is made up.
 func (t *txn) dropObject(p *project, o object) {
 	delete(p.objects, o)
+	delete(p.tables, o)
 	t.dropGrants(p, o)
+	t.s.orders.forget(func(g TablePermission) bool {
+		return o == object{"table", g.SchemaName, g.Table} && g.Project == p.name
+	})
 	t.dropEntries(p, o)
 }
 

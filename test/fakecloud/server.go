@@ -42,6 +42,8 @@ type Options struct {
 	PolicyEcho PolicyEcho
 	// Packages is how the service speaks of packages. Default: see PackageStyle.
 	Packages PackageStyle
+	// Orders is how DataWorks speaks of permission requests. Default: see OrderStyle.
+	Orders OrderStyle
 	// AccountNames is how ListUsers spells the names of RAM users. Default: with their owner.
 	AccountNames AccountNames
 }
@@ -82,6 +84,7 @@ type Server struct {
 	instances  map[string]*instance
 	nonces     nonces
 	limits     map[string]*quota
+	orders     orderBook
 	faults     []*activeFault
 	journal    journal
 	violations []string
@@ -103,6 +106,7 @@ func New(opts Options) *Server {
 		projects:   map[string]*project{},
 		instances:  map[string]*instance{},
 		limits:     map[string]*quota{},
+		orders:     newOrderBook(),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -110,6 +114,7 @@ func New(opts Options) *Server {
 	s.SetPolicyEcho(opts.PolicyEcho)
 	s.SetAccountNames(opts.AccountNames)
 	s.SetPackageStyle(opts.Packages)
+	s.SetOrderStyle(opts.Orders)
 	for _, p := range opts.Projects {
 		s.AddProject(p)
 	}
@@ -132,7 +137,9 @@ type call struct {
 	project string
 	role    string
 	// pkg is the package that the call is about: its name, or source.name of an installed one.
-	pkg         string
+	pkg string
+	// order is the permission request that the call is about.
+	order       string
 	statement   string
 	write       bool
 	requestID   string
@@ -247,6 +254,9 @@ func (s *Server) decode(r *http.Request, body []byte) *call {
 	case strings.HasPrefix(r.URL.Path, odpsPrefix):
 		c.service, c.proto = "odps", odpsProtocol{}
 		c.refusal = decodeODPS(c, r, body)
+	case isDataWorks(r):
+		c.service, c.proto = "dataworks", dataWorksProtocol{}
+		c.refusal = decodeDataWorks(s, c, r, body)
 	case isSTS(r, body):
 		c.service, c.proto = "sts", stsProtocol{}
 		c.refusal = decodeSTS(c, r, body)
@@ -297,9 +307,14 @@ func run(t *txn, c *call) outcome {
 func (s *Server) record(c *call, t *txn, out outcome, fault *activeFault) {
 	e := Entry{
 		Time: s.now(), Service: c.service, Action: c.action, Project: c.project, Role: c.role, Package: c.pkg,
-		Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, Caller: c.caller, RequestID: c.requestID,
+		Order: c.order, Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, Caller: c.caller, RequestID: c.requestID,
 		Applied: len(t.changes) > 0 || c.write && t.ran && !t.ignored && out.problem == nil,
 		Changes: t.changes,
+	}
+	for _, ch := range t.changes {
+		if ch.Change == ChangeCreateOrder {
+			e.Orders = append(e.Orders, ch.Order)
+		}
 	}
 	if fault != nil {
 		e.Fault = fault.Name

@@ -18,6 +18,10 @@ type State struct {
 	Arrears    bool            `json:"arrears,omitempty"`
 	PolicyEcho PolicyEcho      `json:"policyEcho,omitempty"`
 	Packages   PackageStyle    `json:"packages"`
+	// Orders are the permission requests, TablePermissions what is granted now because of them.
+	Orders           []Order           `json:"orders"`
+	TablePermissions []TablePermission `json:"tablePermissions"`
+	OrderStyle       OrderStyle        `json:"orderStyle"`
 }
 
 // ProjectState is one project in a State.
@@ -29,7 +33,9 @@ type ProjectState struct {
 	PolicyEcho PolicyEcho    `json:"policyEcho,omitempty"`
 	Users      []string      `json:"users"`
 	Objects    []ObjectState `json:"objects"`
-	Roles      []RoleState   `json:"roles"`
+	// Tables are those of the objects that were declared with their columns.
+	Tables []Table     `json:"tables"`
+	Roles  []RoleState `json:"roles"`
 	// Packages are those that the project made, Installed those of others.
 	Packages  []PackageState `json:"packages"`
 	Installed []Installation `json:"installed"`
@@ -89,6 +95,7 @@ func (s *Server) State() State {
 	out := State{
 		Projects: []ProjectState{}, Users: []UserState{}, Identities: []IdentityState{}, RAMRoles: []RAMRoleState{},
 		Sessions: s.sessionList(), Arrears: s.arrears, PolicyEcho: s.policyEcho, Packages: s.packages,
+		Orders: s.orders.list(), TablePermissions: s.permissions(func(TablePermission) bool { return true }), OrderStyle: s.orders.style,
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.projects)) {
 		out.Projects = append(out.Projects, s.projects[name].state())
@@ -127,7 +134,7 @@ func (r *ramRole) state() RAMRoleState {
 func (p *project) state() ProjectState {
 	out := ProjectState{
 		Name: p.name, ThreeTier: p.threeTier, Strict: p.strict, PolicyEcho: p.echo, Users: append([]string{}, p.userNames()...),
-		Objects: []ObjectState{}, Roles: []RoleState{}, Packages: []PackageState{}, Installed: p.installations(),
+		Objects: []ObjectState{}, Tables: p.tableList(), Roles: []RoleState{}, Packages: []PackageState{}, Installed: p.installations(),
 	}
 	for o := range p.objects {
 		out.Objects = append(out.Objects, ObjectState{Kind: o.kind, SchemaName: o.schema, Name: o.name})

@@ -49,7 +49,9 @@ type project struct {
 	echo      PolicyEcho
 	users     map[string]struct{}
 	objects   map[object]struct{}
-	roles     map[string]*role
+	// tables are those of the objects that were declared with their columns.
+	tables map[object][]Column
+	roles  map[string]*role
 	// packages are by name if the project made them, by source.name if it installed them.
 	packages map[string]*pkg
 	// names are the sorted keys of roles; nil when they have to be sorted anew.
@@ -95,21 +97,23 @@ func (r *role) withPolicy(policy string, echo PolicyEcho) *role {
 	return &role{name: r.name, typ: r.typ, policy: policy, shown: echo.show(policy), acl: r.acl, members: r.members}
 }
 
-// revision remembers what a role or a package was before one change; nil if it was not there.
+// revision remembers what a role, a package or an order was before one change; nil if it was not there.
 type revision struct {
 	number uint64
 	seq    int
-	// role or pkg, the key of a package, is what changed.
-	role      string
-	before    *role
-	pkg       string
-	beforePkg *pkg
+	// role, pkg, the key of a package, or order is what changed.
+	role        string
+	before      *role
+	pkg         string
+	beforePkg   *pkg
+	order       string
+	beforeOrder *order
 }
 
 func newProject(p Project) *project {
 	out := &project{
 		name: fold(p.Name), threeTier: p.ThreeTier, strict: p.Strict, echo: p.PolicyEcho,
-		users: map[string]struct{}{}, objects: map[object]struct{}{}, roles: map[string]*role{}, packages: map[string]*pkg{},
+		users: map[string]struct{}{}, objects: map[object]struct{}{}, tables: map[object][]Column{}, roles: map[string]*role{}, packages: map[string]*pkg{},
 	}
 	for _, name := range builtInRoles {
 		out.roles[name] = &role{name: name, typ: typeAdmin}

@@ -241,7 +241,8 @@ func (p *parser) userKeyword() {
 	}
 }
 
-// privileges reads the rest of GRANT ... ON [type] object TO ROLE role.
+// privileges reads the rest of GRANT ... ON [type] object TO ROLE role. Only REVOKE knows users: what the
+// fake has for them are the permissions that were granted because of an order.
 func (p *parser) privileges(st *statement, to string) (*statement, *problem) {
 	word, refusal := p.word()
 	if refusal != nil {
@@ -254,7 +255,15 @@ func (p *parser) privileges(st *statement, to string) (*statement, *problem) {
 	if k := kindByName(word); k != nil && p.peek().kind == tokenWord && !p.peek().is(to) {
 		st.kind, st.object = k.name, p.next().text
 	}
-	if refusal := p.want(to, "ROLE"); refusal != nil {
+	if refusal := p.want(to); refusal != nil {
+		return nil, refusal
+	}
+	if st.verb == verbRevoke && p.keyword("USER") {
+		st.verb = verbRevokeFromUser
+		st.principal, refusal = p.word()
+		return st, refusal
+	}
+	if refusal := p.want("ROLE"); refusal != nil {
 		return nil, refusal
 	}
 	role, refusal := p.word()
