@@ -55,7 +55,7 @@ func bindCreatePermissionApplyOrder(req *dataWorksRequest) (operation, *problem)
 			return answer{}, refusal
 		}
 		ids := t.createOrders(o, objects)
-		return rendered(struct{ FlowId []string }{ids}), nil //nolint:revive // as the wire has it
+		return rendered(map[string][]string{"FlowId": ids}), nil
 	}, nil
 }
 
@@ -141,10 +141,11 @@ func readObject(element url.Values, isTable bool) (orderEntry, *problem) {
 		return e, missing("ApplyObject.Actions")
 	}
 	e.asked = strings.Split(element.Get("Actions"), ",")
-	if e.actions, p = knownActionsOf(e.asked, "ApplyObject.Actions", orderActions); !isTable || p != nil {
-		if !isTable { // what others can have is not documented
-			return e, nil
-		}
+	if !isTable { // what others can have is not documented
+		e.actions = strings.Split(fold(element.Get("Actions")), ",")
+		return e, nil
+	}
+	if e.actions, p = knownActionsOf(e.asked, "ApplyObject.Actions", orderActions); p != nil {
 		return e, p
 	}
 	e.typ = "table"
@@ -419,15 +420,29 @@ func (req *dataWorksRequest) filter() (orderFilter, *problem) {
 }
 
 func (f orderFilter) matches(o *order, me string) bool {
-	mine := f.query == 2 || f.query == 0 && o.applicantID == me || f.query == 1 && slices.Contains(o.approvers, me)
-	return mine && o.generation == dataWorks2020 &&
-		(f.status == 0 || int(f.status) == flowStatus[o.state]) &&
+	return o.generation == dataWorks2020 && f.sees(o, me) && f.fits(o) &&
+		!o.created.Before(f.from) && (f.to.IsZero() || !o.created.After(f.to))
+}
+
+// sees tells whether the order is one of the caller's, as its applicant or as an approver; the newest
+// reference also has a value for all of them.
+func (f orderFilter) sees(o *order, me string) bool {
+	switch f.query {
+	case 0:
+		return o.applicantID == me
+	case 1:
+		return slices.Contains(o.approvers, me)
+	}
+	return true
+}
+
+func (f orderFilter) fits(o *order) bool {
+	return (f.status == 0 || int(f.status) == flowStatus[o.state]) &&
 		(f.workspace == 0 || f.workspace == o.workspace) &&
 		(f.project == "" || f.project == fold(o.project)) &&
 		(f.applyType == "" || f.applyType == o.applyType) &&
 		(f.catalog == "" || f.catalog == o.catalog) &&
-		(f.table == "" || slices.ContainsFunc(o.entries, func(e orderEntry) bool { return e.name == f.table })) &&
-		!o.created.Before(f.from) && (f.to.IsZero() || !o.created.After(f.to))
+		(f.table == "" || slices.ContainsFunc(o.entries, func(e orderEntry) bool { return e.name == f.table }))
 }
 
 func (o *order) item() orderItem {
