@@ -240,7 +240,7 @@ func TestHeldOrders(t *testing.T) {
 	want(t, "granted", c.permissions(), "6 orders:describe")
 	want(t, "failed for good", c.server.AuthoriseOrder(bad) != nil, true)
 	want(t, "granted for good", c.server.FailAuthorisation(good, "") != nil, true)
-	want(t, "states", c.states(), "granted failed")
+	want(t, "states", c.states(), "granted, failed")
 }
 
 func TestNarrowedNewOrders(t *testing.T) {
@@ -299,7 +299,7 @@ func TestStopProcessInstance(t *testing.T) {
 	want(t, "without a token", stop(id, ""), "400 "+codeOrderDecided)
 	want(t, "of the older generation", stop(old, "t"), "200 ")
 	want(t, "its status", c.detail(old).inside("ApplyOrderDetail", "FlowStatus"), 5)
-	want(t, "states", c.states(), "withdrawn withdrawn")
+	want(t, "states", c.states(), "withdrawn, withdrawn")
 	c.wantNoViolations()
 }
 

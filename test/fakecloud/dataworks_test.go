@@ -206,7 +206,7 @@ func (c *client) states() string {
 	for _, o := range c.server.Orders() {
 		out = append(out, string(o.State))
 	}
-	return strings.Join(out, " ")
+	return strings.Join(out, ", ")
 }
 
 func TestDataWorksRequestsThatNoCorrectClientSends(t *testing.T) {
@@ -405,21 +405,21 @@ func TestDataWorksJournal(t *testing.T) {
 	c.dataWorks("ListMyApplications", listNew(map[string]string{"Resource": `{"MetaData":{"project":"shop"}}`}))
 	var got []string
 	for _, e := range c.server.Journal() {
-		line := strings.TrimSpace(fmt.Sprintln(e.Service, e.Action, e.Project, e.Write, e.Applied, e.Status, e.Order, e.Orders))
+		line := strings.TrimSpace(fmt.Sprintln(e.Service, e.Action, e.Project, fmt.Sprintf("%t/%t", e.Write, e.Applied), e.Status, e.Order, e.Orders))
 		for _, ch := range e.Changes {
 			line += "|" + strings.TrimSpace(fmt.Sprintln(ch.Change, ch.Order, ch.Name, ch.Actions, ch.Principal))
 		}
 		got = append(got, line)
 	}
 	want(t, "journal", strings.Join(got, "\n"), strings.Join([]string{
-		"dataworks CreatePermissionApplyOrder shop true true 200  [" + ids[0] + " " + ids[1] + "]|createOrder " + ids[0] + "  []|createOrder " + ids[1] + "  []",
-		"dataworks GetPermissionApplyOrderDetail shop false false 200 " + ids[1] + " []",
-		"dataworks ApplyResourceAccessPermission shop true true 200  [" + id + "]|createOrder " + id + "  []",
-		"dataworks StopProcessInstance shop true true 200 " + id + " []|withdrawOrder " + id + "  []",
-		"dataworks StopProcessInstance shop true false 400 " + id + " []",
-		"dataworks RevokeTablePermission shop true true 200  []|revokeTable  orders [select] RAM$corp:alice",
-		"dataworks RevokeTablePermission shop true true 200  []",
-		"dataworks ListMyApplications shop false false 200  []",
+		"dataworks CreatePermissionApplyOrder shop true/true 200  [" + ids[0] + " " + ids[1] + "]|createOrder " + ids[0] + "  []|createOrder " + ids[1] + "  []",
+		"dataworks GetPermissionApplyOrderDetail shop false/false 200 " + ids[1] + " []",
+		"dataworks ApplyResourceAccessPermission shop true/true 200  [" + id + "]|createOrder " + id + "  []",
+		"dataworks StopProcessInstance shop true/true 200 " + id + " []|withdrawOrder " + id + "  []",
+		"dataworks StopProcessInstance shop true/false 400 " + id + " []",
+		"dataworks RevokeTablePermission shop true/true 200  []|revokeTable  orders [select] RAM$corp:alice",
+		"dataworks RevokeTablePermission shop true/true 200  []",
+		"dataworks ListMyApplications shop false/false 200  []",
 	}, "\n"))
 	c.wantNoViolations()
 }
@@ -655,7 +655,7 @@ func TestOrderAdmin(t *testing.T) {
 		got := c.admin(step.method, step.target, step.body)
 		want(t, step.target+" "+step.body, got.status, step.status)
 	}
-	want(t, "states", c.states(), "granted granted rejected failed withdrawn deleted")
+	want(t, "states", c.states(), strings.Join([]string{"granted", "granted", "rejected", "failed", "withdrawn", "deleted"}, ", "))
 	want(t, "one state", len(c.admin("GET", "orders?state=granted", "").list()), 2)
 	want(t, "none", c.admin("GET", "orders?state=pending", "").body, "[]\n")
 	want(t, "permissions", len(c.admin("GET", "orders/permissions?project=shop&table=orders&user="+aliceID, "").list()), 2)

@@ -1,10 +1,12 @@
-// Package fakecloud is a stateful HTTP fake of Alibaba Cloud MaxCompute, for tests and demos.
+// Package fakecloud is a stateful HTTP fake of Alibaba Cloud MaxCompute, and of the permission requests
+// of DataWorks, for tests and demos.
 //
 // One port serves what a client of the real service talks to:
 //
 //   - the MaxCompute OpenAPI 2022-01-04 below /api/v1/, signed with ACS3-HMAC-SHA256;
 //   - the token service, STS 2015-04-01, at /: AssumeRole, signed alike, and AssumeRoleWithOIDC, which
 //     is anonymous;
+//   - the permission requests of DataWorks, 2020-05-18 and 2024-05-18, at / as well;
 //   - the security statements of the ODPS REST service below /api/projects/, signed with the V2 or
 //     V4 signature of that service;
 //   - an administrative API below /_admin/ (see admin.go and README.md), which the real service

@@ -93,8 +93,8 @@ type Fault struct {
 	// Body selects a variant of FaultWrongEndpoint and FaultGarbled.
 	Body string `json:"body,omitempty"`
 
-	// StaleWrites makes stale reads answer as before the last so many changes of the role or package
-	// (of all of the project, for lists).
+	// StaleWrites makes stale reads answer as before the last so many changes of the role, the
+	// package or the order (of all of the project, or of all orders, for lists).
 	StaleWrites int `json:"staleWrites,omitempty"`
 	// StaleBeforeSeq makes stale reads answer as before that journal entry. With neither field, they
 	// answer as the state was when the fault was injected.

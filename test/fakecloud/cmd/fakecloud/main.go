@@ -25,8 +25,8 @@ const shutdownTimeout = 3 * time.Second
 const usage = `fakecloud serves a fake of Alibaba Cloud MaxCompute on a loopback address.
 
 It prints its base URL. Below it are
-  <url>                the MaxCompute OpenAPI 2022-01-04 and the token service STS 2015-04-01,
-                       signed with ACS3-HMAC-SHA256
+  <url>                the MaxCompute OpenAPI 2022-01-04, the token service STS 2015-04-01 and the
+                       permission requests of DataWorks, signed with ACS3-HMAC-SHA256
   <url>/api            the ODPS REST service with its security statements
   <url>/_admin/state   what it holds, as JSON (more in test/fakecloud/README.md)
 
