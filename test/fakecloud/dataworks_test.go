@@ -300,6 +300,17 @@ func TestDataWorksRequestsThatNoCorrectClientSends(t *testing.T) {
 	}
 }
 
+func TestOnlyPeopleApprove(t *testing.T) {
+	for _, action := range []string{"ApprovePermissionApplyOrder", "ApproveProcessInstance"} {
+		c := newOrders(t, Options{})
+		c.createOld(nil)
+		c.createNew("")
+		want(t, "status", c.dataWorks(action, nil).status, 501)
+		want(t, "violation", c.server.Violations(), "["+action+": only a person approves]")
+		want(t, "states", c.states(), strings.Join([]string{"pending", "pending"}, ", "))
+	}
+}
+
 func (c *client) formAndQuery(contentType string) response {
 	body := newOrder("").Encode()
 	req := c.request("ApplyResourceAccessPermission", http.MethodPost, "/?ClientToken=x", body)
