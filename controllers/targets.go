@@ -125,10 +125,15 @@ func (t targets) tooSoon(obj target, exists bool) error {
 	return nil
 }
 
-// intendCreate records that a create is about to be sent.
+// intendCreate records that a create is about to be sent. The record of an attempt that was made not long ago serves for the next: a create
+// that fails again and again is not to be written about each time.
 func (t targets) intendCreate(obj target) {
 	status := obj.GetTargetStatus()
-	status.Creating, status.CreatingTime = true, new(metav1.NewTime(t.clock.Now().Truncate(time.Second)))
+	recent := status.Creating && status.CreatingTime != nil && t.clock.Since(status.CreatingTime.Time) < lateWrite/2
+	status.Creating = true
+	if !recent {
+		status.CreatingTime = new(metav1.NewTime(t.clock.Now().Truncate(time.Second)))
+	}
 }
 
 // unfinished tells whether a create that was sent before may still take effect, or the object made the target once: then one that is there

@@ -109,7 +109,7 @@ type TargetStatus struct {
 	// +optional
 	Creating bool `json:"creating,omitempty"`
 
-	// creatingTime is when that create was last about to be sent.
+	// creatingTime is when that create was about to be sent; of several attempts within half a minute, the first.
 	// +optional
 	CreatingTime *metav1.Time `json:"creatingTime,omitempty"`
 
