@@ -45,7 +45,7 @@ func (*client2020) check(r Request) error {
 		return err
 	}
 	op := r.op()
-	if r.WorkspaceID > math.MaxInt32 {
+	if r.WorkspaceID < 0 || r.WorkspaceID > math.MaxInt32 {
 		return invalid(op, "%d cannot be the id of a workspace", r.WorkspaceID)
 	}
 	for _, user := range r.UserIDs {

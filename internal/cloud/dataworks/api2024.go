@@ -47,7 +47,7 @@ func (*client2024) check(r Request) error {
 	op := r.op()
 	switch {
 	case !r.isTables():
-		return notSupported(op, "this operator can request only permissions on tables with version %s of the API, not %s", Version2024, r.ApplyType)
+		return notSupported(op, "of the types of requests of version %s of the API, only tables of MaxCompute are known here, not %s", Version2024, r.ApplyType)
 	case r.CatalogName != "":
 		return notSupported(op, "version %s of the API has no catalogs for tables of MaxCompute", Version2024)
 	case r.WorkspaceID <= 0:
@@ -312,10 +312,12 @@ func (a *application) state() State {
 	return state
 }
 
-// granted is what was granted of a content; nil unless its status, or if it has none that of its order, says so.
+// granted is what was granted of a content; nil unless its status, or if it has none that of its order, says so. Of the order it
+// must be known that it was approved.
 func (c *applicationContent) granted(status string) []string {
+	order := state2024(status)
 	switch {
-	case state2024(cmp.Or(c.Status, status)) != Granted:
+	case order != Granted && order != GrantFailed, state2024(cmp.Or(c.Status, status)) != Granted:
 		return nil
 	case c.FinalAccessTypes == nil: // nobody has left out anything
 		return spelled(c.AccessTypes...)

@@ -62,7 +62,8 @@ type OrderObject struct {
 	// Actions are those of the order on the object or on any of its columns. Whether 2020-05-18 goes on showing what was asked for once
 	// an approver has approved less is not documented.
 	Actions []string
-	// Granted are those that were granted in the end; nil unless something was.
+	// Granted are those that were granted in the end; nil unless it is known that something was. Of an order whose state is
+	// GrantFailed, 2020-05-18 does not say what was granted before the failure.
 	Granted []string
 	// Deadline is when the permissions on the object end; the earliest if its columns differ.
 	Deadline time.Time
@@ -87,7 +88,7 @@ type Summary struct {
 // Query says which orders are looked for.
 type Query struct {
 	Project string
-	// WorkspaceID is left out of account if it is 0, Table if it is empty.
+	// WorkspaceID is left out of account if it is 0, Table if it is empty. Orders of several tables are found by any of them.
 	WorkspaceID int64
 	Table       string
 	// Since and Until bound when the orders were made by the service's clock. Both are needed.

@@ -70,32 +70,38 @@ func (r Request) check() error {
 		return invalid(op, "the request gives no reason")
 	case r.Project == "" && r.isTables() || r.Project != "" && !identifier.MatchString(r.Project):
 		return invalid(op, "%q cannot be the name of a project", r.Project)
-	case r.WorkspaceID < 0:
-		return invalid(op, "%d cannot be the id of a workspace", r.WorkspaceID)
 	case !r.Deadline.IsZero() && r.Deadline.UnixMilli() <= 0:
 		return invalid(op, "the deadline is in the past")
 	case r.ApplyType != "" && !word.MatchString(r.ApplyType):
 		return invalid(op, "%q cannot be the type of a request", r.ApplyType)
 	}
-	seen := map[string]bool{}
-	for _, user := range r.UserIDs {
-		if seen[user] {
-			return invalid(op, "the account %s is named twice", user)
-		}
-		seen[user] = true
+	if user, twice := repeated(r.UserIDs); twice {
+		return invalid(op, "the account %s is named twice", user)
 	}
-	seen = map[string]bool{}
+	names := make([]string, 0, len(r.Objects))
 	for _, o := range r.Objects {
 		if err := o.check(op, r.isTables()); err != nil {
 			return err
 		}
-		key := strings.ToLower(o.Schema + "/" + o.Name)
+		names = append(names, o.Schema+"/"+o.Name)
+	}
+	if name, twice := repeated(names); twice {
+		return invalid(op, "the object %s is named twice", strings.TrimPrefix(name, "/"))
+	}
+	return nil
+}
+
+// repeated returns a name that is there twice, whatever its case.
+func repeated(names []string) (string, bool) {
+	seen := map[string]bool{}
+	for _, name := range names {
+		key := strings.ToLower(name)
 		if seen[key] {
-			return invalid(op, "the object %s is named twice", o.Name)
+			return name, true
 		}
 		seen[key] = true
 	}
-	return nil
+	return "", false
 }
 
 func (o Object) check(op string, isTable bool) error {
@@ -108,15 +114,18 @@ func (o Object) check(op string, isTable bool) error {
 	if err := checkActions(op, o.Name, o.Actions, isTable, tableActions); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
+	names := make([]string, 0, len(o.Columns))
 	for _, c := range o.Columns {
-		if !column.MatchString(c.Name) || seen[strings.ToLower(c.Name)] {
-			return invalid(op, "%q cannot be the name of a column of %s, or is there twice", c.Name, o.Name)
+		if !column.MatchString(c.Name) {
+			return invalid(op, "%q cannot be the name of a column of %s", c.Name, o.Name)
 		}
-		seen[strings.ToLower(c.Name)] = true
+		names = append(names, c.Name)
 		if err := checkActions(op, o.Name+"."+c.Name, c.Actions, isTable, columnActions); err != nil {
 			return err
 		}
+	}
+	if name, twice := repeated(names); twice {
+		return invalid(op, "the column %s of %s is named twice", name, o.Name)
 	}
 	return nil
 }
