@@ -21,8 +21,8 @@ func TestNothingApproves(t *testing.T) {
 	}
 	for _, typ := range types {
 		var methods []string
-		for method := range typ.NumMethod() {
-			if m := typ.Method(method); m.IsExported() {
+		for m := range typ.Methods() {
+			if m.IsExported() {
 				methods = append(methods, m.Name)
 			}
 		}

@@ -78,6 +78,10 @@ func (r Request) check() error {
 	if user, twice := repeated(r.UserIDs); twice {
 		return invalid(op, "the account %s is named twice", user)
 	}
+	return r.checkObjects(op)
+}
+
+func (r Request) checkObjects(op string) error {
 	names := make([]string, 0, len(r.Objects))
 	for _, o := range r.Objects {
 		if err := o.check(op, r.isTables()); err != nil {
