@@ -70,7 +70,9 @@ func (w *packageWriter) relabel(ctx context.Context, step plan.Step) error {
 	err := w.put(ctx, step.Entry)
 	switch {
 	case err == nil:
-		dropReplacement(w.pkg, step.Entry)
+		if r := replacementOf(w.pkg, step.Entry); r != nil && r.Refusals == 0 {
+			dropReplacement(w.pkg, step.Entry)
+		}
 	case refusedAsThere(err):
 		return w.replace(ctx, step)
 	}
@@ -90,7 +92,8 @@ func (w *packageWriter) replace(ctx context.Context, step plan.Step) error {
 		return err
 	}
 	if r := replacementOf(w.pkg, step.Entry); r != nil {
-		r.Refusals++
+		// A deletion goes on trying, which is nothing to write about each time.
+		r.Refusals = min(r.Refusals+1, maxRefusals)
 	}
 	former := step.Entry
 	former.Actions = step.Previous

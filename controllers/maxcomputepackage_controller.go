@@ -43,6 +43,9 @@ func (k *packageKind) Observe(ctx context.Context, pkg *v1alpha1.MaxComputePacka
 	if err == nil {
 		err = k.tooSoon(pkg, have.exists)
 	}
+	if err == nil && have.hasResources && !packageInventoryOf(pkg).isSeen(have) {
+		err = k.notVisible(pkg)
+	}
 	return have, account.Noticed(err)
 }
 
@@ -83,11 +86,11 @@ func (k *packageKind) Report(pkg *v1alpha1.MaxComputePackage, want, have package
 		status.Endpoint = have.endpoint
 	}
 	deleting := !pkg.DeletionTimestamp.IsZero()
-	if !deleting {
-		packageInventoryOf(pkg).trim(want, have.restored(pkg), k.settled(pkg)).store(pkg)
-	}
-	if have.hasResources {
+	if have.hasResources || !have.exists {
 		followReplacements(pkg, want, have)
+	}
+	if settled := k.settled(pkg); !deleting || settled {
+		packageInventoryOf(pkg).trim(want, have.restored(pkg), settled).store(pkg)
 	}
 	if status.Creating && have.exists {
 		settleCreate(pkg, packageInventoryOf(pkg).covers(have))

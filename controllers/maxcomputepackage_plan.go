@@ -67,20 +67,34 @@ func planPackageChange(pkg *v1alpha1.MaxComputePackage, want, have packageState)
 	removed := contentSteps(plan.Remove, pkg, contents.Remove)
 	lowered, raised := relabelSteps(pkg, sharing.Relabel)
 	coming := slices.Concat(raised, allowSteps(pkg, sharing.Allow))
-	var going []plan.Step
-	for _, share := range sharing.Disallow {
-		going = append(going, plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}})
-	}
+	going, last := disallowSteps(sharing)
 	going = append(going, lowered...)
 	switch {
-	case len(coming) > 0 && len(going) > 0 && (anyProject(sharing.Allow) || anyProject(sharing.Disallow)):
-		// On the way from all projects to some, or back, whoever may install the package before and after may do so in between: nobody is
-		// disallowed before the others are seen to be allowed, nor anybody allowed more than what both specs share.
-		return withoutRefused(pkg, slices.Concat(again, removed, replaceSteps(contents.Replace), coming))
+	case len(coming) > 0 && len(last) > 0:
+		// On the way from all projects to some, or back, whoever may install the package before and after may do so in between: those who
+		// go by it are disallowed when the others are seen to be allowed. Nobody gets more than what both specs share.
+		p := withoutRefused(pkg, slices.Concat(going, again, removed, replaceSteps(contents.Replace), coming))
+		for _, step := range last {
+			p.Problems = append(p.Problems, step.Name+" is disallowed when the projects that take its place are allowed")
+		}
+		return p
 	case have.resources.Len()+added.Len() > maxResources:
-		return withoutRefused(pkg, slices.Concat(going, removed, inside, coming))
+		return withoutRefused(pkg, slices.Concat(going, last, removed, inside, coming))
 	}
-	return withoutRefused(pkg, slices.Concat(going, inside, removed, coming))
+	return withoutRefused(pkg, slices.Concat(going, last, inside, removed, coming))
+}
+
+// disallowSteps disallows projects: some first, and some when others are allowed in their place.
+func disallowSteps(sharing acl.SharingChange) (first, last []plan.Step) {
+	for _, share := range sharing.Disallow {
+		step := plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}}
+		if share.Project == maxcompute.AnyProject || anyProject(sharing.Allow) {
+			last = append(last, step)
+		} else {
+			first = append(first, step)
+		}
+	}
+	return first, last
 }
 
 // packageGoal is what a package is to hold, and whom it is to be shared with. What is out of it to be replaced counts as it was.
@@ -166,7 +180,7 @@ func allowSteps(pkg *v1alpha1.MaxComputePackage, shares []acl.Share) []plan.Step
 func relabelSteps(pkg *v1alpha1.MaxComputePackage, relabels []acl.Relabel) (lowered, raised []plan.Step) {
 	for _, r := range relabels {
 		step := plan.Step{Verb: plan.Allow, Entry: shareEntry(r.To), Previous: shareEntry(r.From).Actions}
-		if pkg.Status.Unsettled > 0 {
+		if before := replacementOf(pkg, step.Entry); pkg.Status.Unsettled > 0 || before != nil && before.Refusals > 0 {
 			step.Verb = plan.Replace
 		}
 		if r.To.Label < r.From.Label {
@@ -184,7 +198,7 @@ func withoutRefused(pkg *v1alpha1.MaxComputePackage, steps []plan.Step) plan.Pla
 	var p plan.Plan
 	for _, step := range steps {
 		r := replacementOf(pkg, step.Entry)
-		if isReplacement(step) && !step.Repeat && r != nil && slices.Equal(r.Actions, step.Actions) && r.Refusals >= maxRefusals && !conditions.IsRequested(pkg) {
+		if isReplacement(step) && !step.Repeat && pkg.DeletionTimestamp.IsZero() && r != nil && slices.Equal(r.Actions, step.Actions) && r.Refusals >= maxRefusals && !conditions.IsRequested(pkg) {
 			p.Problems = append(p.Problems, fmt.Sprintf("the service refused %s %d times, so that it still has %s; it is not tried again until the spec asks for something else or a pass is asked for",
 				step.Entry, r.Refusals, strings.Join(step.Previous, ", ")))
 			continue

@@ -88,38 +88,28 @@ func dropReplacement(pkg *v1alpha1.MaxComputePackage, entry plan.Entry) {
 	pkg.Status.Replacements = slices.DeleteFunc(pkg.Status.Replacements, func(r v1alpha1.Replacement) bool { return keyOf(r) == key })
 }
 
-// followReplacements brings the records up to what was seen. One that was refused is dropped when something else is wanted, and one that
-// is out of the package when it is not wanted at all.
+// followReplacements brings the records up to what was seen. One that was refused is dropped when something else is to be, and one of an
+// entry that is out of the package when it is not to be there at all.
 func followReplacements(pkg *v1alpha1.MaxComputePackage, want, have packageState) {
-	kept := slices.Clone(pkg.Status.Replacements)
-	for i := range kept {
-		so, has := have.holds(entryOf(kept[i]))
-		kept[i].UnderWay = kept[i].UnderWay && !has
-		if so {
-			kept[i].Refusals = 0
+	if !have.exists {
+		pkg.Status.Replacements = nil
+		return
+	}
+	var goal packageState
+	goal.resources, goal.allowed = packageGoal(pkg, want, have)
+	var kept []v1alpha1.Replacement
+	for _, r := range pkg.Status.Replacements {
+		done, there := have.holds(entryOf(r))
+		so, wanted := goal.holds(entryOf(r))
+		r.UnderWay = r.UnderWay && !there
+		if done {
+			r.Refusals = 0
+		}
+		if r.UnderWay && wanted || !r.UnderWay && (r.Refusals == 0 || so) {
+			kept = append(kept, r)
 		}
 	}
-	if pkg.DeletionTimestamp.IsZero() {
-		kept = slices.DeleteFunc(kept, func(r v1alpha1.Replacement) bool {
-			so, wanted := want.holds(entryOf(r))
-			if r.UnderWay {
-				return !wanted && want.manages(r.Kind) && packagePolicyOf(pkg) == acl.Authoritative
-			}
-			return r.Refusals > 0 && !so
-		})
-	}
-	if len(kept) == 0 {
-		kept = nil
-	}
 	pkg.Status.Replacements = kept
-}
-
-// manages tells whether the part of the spec is there that entries of a kind belong to.
-func (s packageState) manages(kind string) bool {
-	if kind == allowedProjectKind {
-		return s.hasAllowed
-	}
-	return s.hasResources
 }
 
 // restored is a package as it would be if no entry of it were out to be replaced.

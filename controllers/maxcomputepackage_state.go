@@ -107,6 +107,11 @@ func (i packageInventory) covers(have packageState) bool {
 	return have.hasResources && have.hasAllowed && i.resources.Contains(have.resources) && have.allowed.Minus(i.allowed).Len() == 0
 }
 
+// isSeen tells whether a package holds all of the inventory.
+func (i packageInventory) isSeen(have packageState) bool {
+	return have.resources.Contains(i.resources) && i.allowed.Minus(have.allowed).Len() == 0
+}
+
 // foreign counts what a package holds beyond what is wanted and what the object put there itself.
 func (i packageInventory) foreign(want, have packageState) int {
 	n := 0
@@ -157,9 +162,9 @@ func (i packageInventory) without(step plan.Step) packageInventory {
 		project := acl.NewSharing(acl.Share{Project: step.Name})
 		i.allowed, i.former = i.allowed.Minus(project), i.former.Minus(project)
 	case step.Verb == plan.Replace && step.Kind != allowedProjectKind:
-		removed := step.Entry
-		removed.Actions = plan.Without(step.Previous, step.Actions)
-		i.resources = i.resources.Minus(grants(removed))
+		// The entry has these actions now, and no others.
+		now := grants(step.Entry)
+		i.resources = i.resources.Minus(i.resources.Minus(i.resources.Absent(now)).Minus(now))
 	}
 	return i
 }
@@ -172,6 +177,9 @@ func (i packageInventory) trim(want, have packageState, settled bool) packageInv
 	}
 	if have.hasAllowed && (want.hasAllowed || settled) {
 		i.allowed = i.allowed.Intersect(have.allowed.Union(want.allowed))
+	}
+	if !have.exists {
+		i.former = acl.Sharing{}
 	}
 	if have.hasAllowed && settled {
 		// Those that are gone, or have their label again.

@@ -26,6 +26,9 @@ func create(obj target, step plan.Step, create func(contents acl.Set) error) err
 	switch {
 	case err == nil:
 		status.Created, status.Creating, status.CreatingTime, status.Adopted = true, false, nil, false
+	case cloud.CodeOf(err) == cloud.AlreadyExists && status.Created:
+		// It was not to be seen, and is there: nothing is open.
+		status.Creating, status.CreatingTime = false, nil
 	case cloud.Refused(err) && !step.Repeat:
 		// The service says that this create did nothing, and there was none before: whatever exists is not ours.
 		status.Creating, status.CreatingTime, status.Applied = false, nil, nil

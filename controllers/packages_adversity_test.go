@@ -522,3 +522,190 @@ func TestStatusThatSomebodyHasEdited(t *testing.T) {
 	mustBe(t, settled(h, pkg), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	h.mustShare(held{Grants: []string{"table default.a: select"}, Allowed: []string{"partner 0"}})
 }
+
+// refusing refuses requests whose method and body a test chooses.
+func (h *harness) refusing(chosen func(r *http.Request, body string) bool) {
+	h.rewire(h.kube, func(r *http.Request) (*http.Response, error) {
+		body := []byte{}
+		if r.Body != nil {
+			var err error
+			if body, err = io.ReadAll(r.Body); err != nil {
+				return nil, err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		if !chosen(r, strings.ToLower(string(body))) {
+			return nil, nil
+		}
+		refusal := answer(r, `{"requestId":"x","errorCode":"ODPS-0420061","errorMsg":"Invalid parameter"}`)
+		refusal.StatusCode = http.StatusBadRequest
+		return refusal, nil
+	})
+}
+
+// TestRefusedReplacementsEnd: after three attempts nothing is taken out any more, whoever else's the entry is, and whatever a label is
+// refused by.
+func TestRefusedReplacementsEnd(t *testing.T) {
+	count := func(h *harness, change string) (n int) {
+		for _, c := range h.changesOf() {
+			if c == change {
+				n++
+			}
+		}
+		return n
+	}
+	t.Run("an entry with actions of somebody else's", func(t *testing.T) {
+		h := newHarness(t)
+		h.theirPackage(selectA)
+		pkg := newPackage("pkg", ofTables(table("a", "Describe")))
+		pkg.Spec.ManagementPolicy, pkg.Spec.AdoptionPolicy = v1alpha1.ManagementAdditive, v1alpha1.AdoptionAdopt
+		h.create(pkg)
+		h.refusing(func(_ *http.Request, body string) bool {
+			return strings.HasPrefix(body, `{"add"`) && strings.Contains(body, "describe")
+		})
+		h.passes(pkg, 8)
+		if n := count(h, "removeResource table a"); n != 3 {
+			t.Errorf("taken out %d times", n)
+		}
+		h.mustShare(held{Grants: []string{"table default.a: select"}})
+	})
+	t.Run("a label that is ignored in place", func(t *testing.T) {
+		h := newHarness(t)
+		h.cloud.SetPackageStyle(fakecloud.PackageStyle{Relabel: fakecloud.RelabelIgnore})
+		pkg := newPackage("pkg", nil, allow("partner", 1))
+		h.create(pkg)
+		settled(h, pkg)
+		edited(h, pkg, func(p *v1alpha1.MaxComputePackage) { p.Spec.AllowedProjects[0].Label = 3 })
+		h.refusing(func(_ *http.Request, body string) bool {
+			return len(h.held().Allowed) == 0 && strings.HasPrefix(body, `{"add"`) && strings.Contains(body, `"3"`)
+		})
+		h.passes(pkg, 12)
+		if n := count(h, "disallowProject partner"); n > 3 {
+			t.Errorf("disallowed %d times", n)
+		}
+		h.mustShare(held{Allowed: []string{"partner 1"}})
+	})
+}
+
+// TestARecordEndsWithTheWish: an entry that was out and is not wanted any more is nobody's business if somebody else adds it later.
+func TestARecordEndsWithTheWish(t *testing.T) {
+	wishes := map[string]func(p *v1alpha1.MaxComputePackage){
+		"nothing listed": func(p *v1alpha1.MaxComputePackage) {
+			p.Spec.ManagementPolicy, p.Spec.Resources = v1alpha1.ManagementAdditive, &v1alpha1.PackageResources{}
+		},
+		"not managed": func(p *v1alpha1.MaxComputePackage) { p.Spec.Resources = nil },
+	}
+	for name, wish := range wishes {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			pkg := newPackage("pkg", ofTables(table("a", "Select")))
+			h.create(pkg)
+			settled(h, pkg)
+			edited(h, pkg, func(p *v1alpha1.MaxComputePackage) { p.Spec.Resources = ofTables(table("a", "Select", "Describe")) })
+			h.cloud.Inject(outage)
+			h.passes(pkg, 1)
+			edited(h, pkg, wish)
+			settled(h, pkg)
+			h.clock.ahead.Add(int64(10 * time.Minute))
+			got := settled(h, pkg)
+			if len(got.Status.Replacements) > 0 || len(got.Status.Applied) > 0 {
+				t.Errorf("%+v, %+v", got.Status.Replacements, got.Status.Applied)
+			}
+			h.must(h.cloud.AddToPackage(project, "pkg", selectA))
+			settled(h, pkg)
+			h.mustShare(held{Grants: []string{"table default.a: select"}})
+		})
+	}
+}
+
+// TestADroppedPackageBeginsAnew, without what somebody else had in the one before.
+func TestADroppedPackageBeginsAnew(t *testing.T) {
+	h := newHarness(t)
+	h.theirPackage(selectA)
+	pkg := newPackage("pkg", ofTables(table("a", "Describe")))
+	pkg.Spec.ManagementPolicy, pkg.Spec.AdoptionPolicy = v1alpha1.ManagementAdditive, v1alpha1.AdoptionAdopt
+	h.create(pkg)
+	h.cloud.Inject(outage)
+	h.passes(pkg, 1)
+	h.must(h.cloud.DropPackage(project, "pkg"))
+	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) { p.Spec.Resources = ofTables(table("b", "Select")) })
+	settled(h, pkg)
+	h.mustShare(held{Grants: []string{"table default.b: select"}})
+}
+
+// TestWhatNarrowsGoesOn although additions are refused, and nobody is let in where a revocation was.
+func TestWhatNarrowsGoesOn(t *testing.T) {
+	t.Run("an entry that loses actions", func(t *testing.T) {
+		h := newHarness(t)
+		h.must(h.cloud.SetStrict(project, true))
+		h.must(h.cloud.DeclareObject(project, "table", "default", "a"))
+		pkg := newPackage("pkg", ofTables(table("a", "Select", "Drop")))
+		h.create(pkg)
+		settled(h, pkg)
+		edited(h, pkg, func(p *v1alpha1.MaxComputePackage) {
+			p.Spec.Resources = ofTables(table("a", "Select"))
+			for i := range 60 {
+				p.Spec.Resources.Tables = append(p.Spec.Resources.Tables, v1alpha1.TableGrant{SchemaName: "ods", Name: fmt.Sprintf("t_%d", i), Actions: []string{"Select"}})
+			}
+		})
+		h.passes(pkg, 2)
+		h.mustShare(held{Grants: []string{"table default.a: select"}})
+	})
+	t.Run("a new member", func(t *testing.T) {
+		h := newHarness(t)
+		role := newRole("reader", tables("Select", "Update"))
+		role.Spec.Members = []string{}
+		h.create(role)
+		h.settle(role)
+		h.edit(role, func(r *v1alpha1.ProjectRole) {
+			r.Spec.ACL, r.Spec.Members = tables("Select"), []string{"ALIYUN$ops@example.com"}
+		})
+		h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultAccessDenied, Statement: "REVOKE "})
+		h.passes(role, 2)
+		got := h.get(role)
+		mustBe(t, got, metav1.ConditionFalse, v1alpha1.ReasonPartiallyApplied)
+		if members := h.cloud.Members(project, "reader"); len(members) > 0 || !strings.Contains(describe(got), "not before this is done") {
+			t.Errorf("%v; %s", members, describe(got))
+		}
+		h.cloud.ClearFaults()
+		mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	})
+}
+
+// TestADeletionThatReadsAnOldState leaves nothing of this object behind.
+func TestADeletionThatReadsAnOldState(t *testing.T) {
+	h := newHarness(t)
+	h.theirPackage(selectA)
+	pkg := newPackage("pkg", ofTables(table("a", "Select")))
+	pkg.Spec.AdoptionPolicy = v1alpha1.AdoptionAdopt
+	h.create(pkg)
+	settled(h, pkg)
+	edited(h, pkg, func(p *v1alpha1.MaxComputePackage) {
+		p.Spec.Resources = ofTables(table("a", "Select"), table("b", "Select"))
+	})
+	h.passes(pkg, 1)
+	h.delete(pkg)
+	h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultStaleRead, StaleWrites: 1, Action: "GetPackage", Times: 1})
+	settled(h, pkg)
+	h.mustShare(held{Grants: []string{"table default.a: select"}})
+}
+
+// TestADeletionGoesOnAfterThreeRefusals.
+func TestADeletionGoesOnAfterThreeRefusals(t *testing.T) {
+	h := newHarness(t)
+	h.theirPackage(selectA)
+	pkg := newPackage("pkg", ofTables(table("a", "Describe", "Select")))
+	pkg.Spec.AdoptionPolicy = v1alpha1.AdoptionAdopt
+	h.create(pkg)
+	settled(h, pkg)
+	h.delete(pkg)
+	h.refusing(func(_ *http.Request, body string) bool {
+		return strings.HasPrefix(body, `{"add"`) && !strings.Contains(body, "describe")
+	})
+	h.passes(pkg, 6)
+	h.restart()
+	if left := settled(h, pkg); left != nil {
+		t.Errorf("left: %s", describe(left))
+	}
+	h.mustShare(held{Grants: []string{"table default.a: select"}})
+}

@@ -37,8 +37,8 @@ func (k *projectRoleKind) Report(role *v1alpha1.ProjectRole, want, have roleStat
 	if !claims(role) {
 		status.Endpoint = have.endpoint
 	}
-	if role.DeletionTimestamp.IsZero() {
-		inventoryOf(role).trim(want, have, k.settled(role)).store(role)
+	if settled := k.settled(role); role.DeletionTimestamp.IsZero() || settled {
+		inventoryOf(role).trim(want, have, settled).store(role)
 	}
 	if status.Creating && have.exists {
 		settleCreate(role, have.roleType == typeOf(role) && inventoryOf(role).covers(have))

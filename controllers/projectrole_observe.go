@@ -24,6 +24,9 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 	if err == nil {
 		err = k.tooSoon(role, have.exists)
 	}
+	if err == nil && have.exists && !inventoryOf(role).isSeen(have) {
+		err = k.notVisible(role)
+	}
 	if err == nil && role.DeletionTimestamp.IsZero() {
 		k.waitForPackages(ctx, account.MaxCompute, role, &have)
 	}

@@ -166,6 +166,12 @@ func (i inventory) covers(have roleState) bool {
 		len(have.members.Unknown()) == 0 && have.policy.Without(i.statements).Empty()
 }
 
+// isSeen tells whether a role holds all of the inventory, as far as its parts were read.
+func (i inventory) isSeen(have roleState) bool {
+	return (!have.hasACL || have.acl.Contains(i.acl)) && (!have.hasMembers || have.members.Contains(i.members)) &&
+		(!have.hasPolicy || len(have.policy.Keep(i.statements).Fingerprints()) == len(i.statements))
+}
+
 // store writes an inventory into status. One that means the same is left as it is written.
 func (i inventory) store(role *v1alpha1.ProjectRole) {
 	if i.equal(inventoryOf(role)) {

@@ -125,6 +125,15 @@ func (t targets) tooSoon(obj target, exists bool) error {
 	return nil
 }
 
+// notVisible keeps the deletion of an object whose inventory is not all to be seen from taking it for gone, until the last write must be
+// visible.
+func (t targets) notVisible(obj target) error {
+	if obj.GetDeletionTimestamp().IsZero() || obj.GetTargetStatus().Created || t.settled(obj) {
+		return nil
+	}
+	return conditions.Wait(v1alpha1.ReasonProgressing, "not all that this object put into %s is to be seen; it is looked for until %s after the last write, in case that is not visible yet", obj.GetTarget(), lateWrite)
+}
+
 // intendCreate records that a create is about to be sent. The record of an attempt that was made not long ago serves for the next: a create
 // that fails again and again is not to be written about each time.
 func (t targets) intendCreate(obj target) {
@@ -137,10 +146,10 @@ func (t targets) intendCreate(obj target) {
 }
 
 // unfinished tells whether a create that was sent before may still take effect, or the object made the target once: then one that is there
-// already need not be somebody else's.
+// already need not be somebody else's. The time of the create may be that of one shortly before it.
 func (t targets) unfinished(obj target) bool {
 	status := obj.GetTargetStatus()
-	return status.Created || status.Creating && (status.CreatingTime == nil || t.clock.Since(status.CreatingTime.Time) < lateWrite)
+	return status.Created || status.Creating && (status.CreatingTime == nil || t.clock.Since(status.CreatingTime.Time) < 2*lateWrite)
 }
 
 // settled tells whether the service has had time to show what was written last.

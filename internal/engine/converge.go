@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -81,7 +82,6 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, 
 		return true, partially(p, nil)
 	}
 	if refused := so.refused(p); len(refused) == len(p.Steps) {
-		conditions.Settled(obj)
 		return true, partially(p, refused)
 	}
 	for _, step := range p.Steps {
@@ -136,9 +136,9 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 	// hopeless are why steps that add are not tried any more, and those that take away.
 	hopeless := map[bool]error{}
 	for i, step := range steps {
-		takes := step.Verb.TakesAway()
-		if hopeless[takes] != nil {
-			so.failed = append(so.failed, failure{step, hopeless[takes]})
+		takes := step.Revokes() > 0
+		if err := cmp.Or(hopeless[takes], so.heldBack(step)); err != nil {
+			so.failed = append(so.failed, failure{step, err})
 			continue
 		}
 		err := r.Kind.Apply(ctx, obj, step)
@@ -175,11 +175,26 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 func (so progress) refusals(takes bool) int {
 	n := 0
 	for _, f := range so.failed {
-		if f.step.Verb.TakesAway() == takes {
+		if f.step.Revokes() > 0 == takes {
 			n++
 		}
 	}
 	return n
+}
+
+// heldBack is why a step must not be carried out that lets somebody in: a permission that was to be taken away is still there, so they
+// would get what nobody wants them to have.
+func (so progress) heldBack(step plan.Step) error {
+	if step.Verb != plan.AddMember && (step.Verb != plan.Allow || len(step.Previous) > 0) {
+		return nil
+	}
+	for _, f := range so.failed {
+		takes := f.step.Revokes() > 0 && f.step.Verb != plan.RemoveMember && f.step.Verb != plan.Disallow
+		if takes && !cloud.IsNotFound(f.err) {
+			return fmt.Errorf("%s: not before this is done: %s", step, f.step)
+		}
+	}
+	return nil
 }
 
 // limitOf is how many steps may be refused like this before one is accepted.

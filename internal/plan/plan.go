@@ -109,11 +109,6 @@ func list(entries []Entry) string {
 // sharedKind is the kind of a project that may install a package: it has a label in the place of actions.
 const sharedKind = "AllowedProject"
 
-// TakesAway tells whether a step does nothing but take something away.
-func (v Verb) TakesAway() bool {
-	return v == RemoveMember || v == Disallow || v == Revoke || v == Remove
-}
-
 // Fills is the verb as which the contents of a new object count.
 func (s Step) Fills() Verb {
 	if s.Kind == "Package" {
