@@ -107,7 +107,7 @@ func (w *packageWriter) replace(ctx context.Context, step plan.Step) error {
 
 func (w *packageWriter) remove(ctx context.Context, entry plan.Entry) error {
 	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
-	if entry.Kind == allowedProjectKind {
+	if entry.Kind == plan.KindAllowedProject {
 		return w.client.DisallowProject(ctx, project, name, entry.Name)
 	}
 	return w.client.RemoveFromPackage(ctx, project, name, grants(entry))
@@ -115,7 +115,7 @@ func (w *packageWriter) remove(ctx context.Context, entry plan.Entry) error {
 
 func (w *packageWriter) put(ctx context.Context, entry plan.Entry) error {
 	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
-	if entry.Kind != allowedProjectKind {
+	if entry.Kind != plan.KindAllowedProject {
 		return w.client.AddToPackage(ctx, project, name, grants(entry))
 	}
 	share, err := shareOf(entry)

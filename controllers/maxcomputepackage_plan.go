@@ -87,7 +87,7 @@ func planPackageChange(pkg *v1alpha1.MaxComputePackage, want, have packageState)
 // disallowSteps disallows projects: some first, and some when others are allowed in their place.
 func disallowSteps(sharing acl.SharingChange) (first, last []plan.Step) {
 	for _, share := range sharing.Disallow {
-		step := plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: allowedProjectKind, Name: share.Project}}
+		step := plan.Step{Verb: plan.Disallow, Entry: plan.Entry{Kind: plan.KindAllowedProject, Name: share.Project}}
 		if share.Project == maxcompute.AnyProject || anyProject(sharing.Allow) {
 			last = append(last, step)
 		} else {
@@ -119,7 +119,7 @@ func packageGoal(pkg *v1alpha1.MaxComputePackage, want, have packageState) (acl.
 func addAgain(pkg *v1alpha1.MaxComputePackage, added acl.Set) (again []plan.Step, rest acl.Set) {
 	rest = added
 	for _, r := range pkg.Status.Replacements {
-		if r.Kind == allowedProjectKind || !r.UnderWay {
+		if r.Kind == plan.KindAllowedProject || !r.UnderWay {
 			continue
 		}
 		one := added.Minus(added.Absent(grants(entryOf(r))))
@@ -222,7 +222,7 @@ func planPackageDeletion(pkg *v1alpha1.MaxComputePackage, have packageState) pla
 }
 
 func packageEntry(pkg *v1alpha1.MaxComputePackage) plan.Entry {
-	return plan.Entry{Kind: packageEntryKind, Name: pkg.Spec.PackageName}
+	return plan.Entry{Kind: plan.KindPackage, Name: pkg.Spec.PackageName}
 }
 
 // describePackage writes down the state that a plan starts from, so that its approval holds for no other.

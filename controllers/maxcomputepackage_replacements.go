@@ -118,7 +118,7 @@ func (s packageState) restored(pkg *v1alpha1.MaxComputePackage) packageState {
 		if _, has := s.holds(entryOf(r)); has || !r.UnderWay {
 			continue
 		}
-		if r.Kind != allowedProjectKind {
+		if r.Kind != plan.KindAllowedProject {
 			s.resources = s.resources.Union(grants(formerOf(r)))
 		} else if share, err := shareOf(formerOf(r)); err == nil {
 			s.allowed = s.allowed.Union(acl.NewSharing(share))

@@ -10,12 +10,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// What inventories and plans call a package, and a project that may install it.
-const (
-	packageEntryKind   = "Package"
-	allowedProjectKind = "AllowedProject"
-)
-
 // packageState is a package as it is wanted, or as it was found. Each of the two parts is there or not: wanted if the spec has it, found
 // if it was read.
 type packageState struct {
@@ -74,7 +68,7 @@ func packageInventoryOf(pkg *v1alpha1.MaxComputePackage) packageInventory {
 	var allowed, former []acl.Share
 	for _, e := range pkg.Status.Applied {
 		entry := plan.Entry{Kind: e.Kind, SchemaName: e.SchemaName, Name: e.Name, Actions: e.Actions}
-		if e.Kind != allowedProjectKind {
+		if e.Kind != plan.KindAllowedProject {
 			list = append(list, grant(entry))
 		} else if share, err := shareOf(entry); err == nil {
 			former = append(former, share)
@@ -95,10 +89,10 @@ func (i packageInventory) store(pkg *v1alpha1.MaxComputePackage) {
 		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: e.Kind, SchemaName: e.SchemaName, Name: e.Name, Actions: e.Actions})
 	}
 	for _, share := range i.allowed.List() {
-		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: allowedProjectKind, Name: share.Project})
+		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: plan.KindAllowedProject, Name: share.Project})
 	}
 	for _, share := range i.former.List() {
-		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: allowedProjectKind, Name: share.Project, Actions: shareEntry(share).Actions})
+		pkg.Status.Applied = append(pkg.Status.Applied, v1alpha1.InventoryEntry{Kind: plan.KindAllowedProject, Name: share.Project, Actions: shareEntry(share).Actions})
 	}
 }
 
@@ -130,7 +124,7 @@ func (i packageInventory) with(step plan.Step) packageInventory {
 	case plan.Create, plan.Add:
 		i.resources = i.resources.Union(grants(step.Contents...))
 	case plan.Replace, plan.Allow:
-		if step.Kind == allowedProjectKind {
+		if step.Kind == plan.KindAllowedProject {
 			return i.withProject(step)
 		}
 		added := step.Entry
@@ -161,7 +155,7 @@ func (i packageInventory) without(step plan.Step) packageInventory {
 	case step.Verb == plan.Disallow:
 		project := acl.NewSharing(acl.Share{Project: step.Name})
 		i.allowed, i.former = i.allowed.Minus(project), i.former.Minus(project)
-	case step.Verb == plan.Replace && step.Kind != allowedProjectKind:
+	case step.Verb == plan.Replace && step.Kind != plan.KindAllowedProject:
 		// The entry has these actions now, and no others.
 		now := grants(step.Entry)
 		i.resources = i.resources.Minus(i.resources.Minus(i.resources.Absent(now)).Minus(now))
@@ -195,7 +189,7 @@ func (i packageInventory) trim(want, have packageState, settled bool) packageInv
 
 // holds tells whether an entry is there just so, and has whether it is there at all.
 func (s packageState) holds(entry plan.Entry) (so, has bool) {
-	if entry.Kind == allowedProjectKind {
+	if entry.Kind == plan.KindAllowedProject {
 		share, ok := s.allowed.Of(entry.Name)
 		wanted, err := shareOf(entry)
 		return ok && err == nil && share.Label == wanted.Label, ok
@@ -207,7 +201,7 @@ func (s packageState) holds(entry plan.Entry) (so, has bool) {
 
 // shareEntry is how plans, inventories and records name a project that may install a package: the label takes the place of actions.
 func shareEntry(share acl.Share) plan.Entry {
-	return plan.Entry{Kind: allowedProjectKind, Name: share.Project, Actions: []string{fmt.Sprintf("label %d", share.Label)}}
+	return plan.Entry{Kind: plan.KindAllowedProject, Name: share.Project, Actions: []string{fmt.Sprintf("label %d", share.Label)}}
 }
 
 // shareOf reads what shareEntry wrote.

@@ -84,7 +84,7 @@ func driftOf(step plan.Step) []v1alpha1.DriftEntry {
 			add(step.Verb, content)
 		}
 	case plan.Replace:
-		if step.Kind == "AllowedProject" {
+		if step.Kind == plan.KindAllowedProject {
 			add(plan.Allow, step.Entry)
 			break
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,9 +169,11 @@ func (h *harness) account(name string) (*connect.Account, error) {
 	return h.resolver.Account(h.t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: name}, "analytics")
 }
 
-// wait lets time pass: the clock's, or in a bubble of testing/synctest, everybody's.
+// wait lets time pass: the clock's, or in a bubble of testing/synctest, everybody's. Outside a bubble and without a clock it panics, since
+// somebody would have to wait.
 func (h *harness) wait(d time.Duration) {
 	if h.clock == nil {
+		synctest.Wait()
 		time.Sleep(d)
 		return
 	}

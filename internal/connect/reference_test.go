@@ -371,7 +371,7 @@ func (h *harness) withLimit(connection *v1alpha1.Connection, qps int32) {
 func (h *harness) took(name string, calls int) time.Duration {
 	h.t.Helper()
 	account := h.resolve(name)
-	time.Sleep(time.Minute) // fills the bucket
+	h.wait(time.Minute) // fills the bucket
 	h.must(account.MaxCompute.CheckIdentity(h.t.Context()))
 	began := time.Now()
 	for range calls {

@@ -38,6 +38,14 @@ const (
 // Independent tells whether a step can be refused without making the others pointless.
 func (v Verb) Independent() bool { return v != Create && v != Adopt && v != Delete }
 
+// The kinds of entries whose steps count in a way of their own.
+const (
+	// KindPackage is a package: what is in it counts as entries.
+	KindPackage = "Package"
+	// KindAllowedProject is a project that may install a package: it has a label in the place of actions.
+	KindAllowedProject = "AllowedProject"
+)
+
 // Entry names an object in the cloud and, where that applies, actions on it.
 type Entry struct {
 	Kind       string
@@ -106,12 +114,9 @@ func list(entries []Entry) string {
 	return strings.Join(texts, "; ")
 }
 
-// sharedKind is the kind of a project that may install a package: it has a label in the place of actions.
-const sharedKind = "AllowedProject"
-
 // Fills is the verb as which the contents of a new object count.
 func (s Step) Fills() Verb {
-	if s.Kind == "Package" {
+	if s.Kind == KindPackage {
 		return Add
 	}
 	return Grant
@@ -130,7 +135,7 @@ func (s Step) Grants() int {
 	case Allow:
 		n = 1 - min(1, len(s.Previous))
 	case Replace:
-		if s.Kind != sharedKind {
+		if s.Kind != KindAllowedProject {
 			n = len(Without(s.Actions, s.Previous))
 		}
 	case Create, Add:
@@ -152,7 +157,7 @@ func (s Step) Revokes() int {
 	case Disallow:
 		return 1
 	case Replace:
-		if s.Kind == sharedKind {
+		if s.Kind == KindAllowedProject {
 			return s.Denies
 		}
 		return len(Without(s.Previous, s.Actions))

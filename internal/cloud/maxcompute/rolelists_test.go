@@ -409,5 +409,9 @@ func ignoreThrottling(err error) error {
 	return err
 }
 
-// elapse lets time go by on the clock of a synctest bubble, which stands still while anything runs: nobody waits for it.
-func elapse(d time.Duration) { time.Sleep(d) }
+// elapse lets time go by on the clock of a synctest bubble, which stands still while anything runs: nobody waits for it. Outside a bubble
+// it panics, since somebody would.
+func elapse(d time.Duration) {
+	synctest.Wait()
+	time.Sleep(d)
+}
