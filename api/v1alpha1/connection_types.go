@@ -50,6 +50,13 @@ type AlibabaCloudConnection struct {
 	// +optional
 	AssumeRole *AssumeRole `json:"assumeRole,omitempty"`
 
+	// dataWorksAPIVersion is the version of the DataWorks API that permission requests are made with. A request goes on with the version
+	// that it was made with. Unset means 2020-05-18.
+	// +optional
+	// +kubebuilder:default="2020-05-18"
+	// +kubebuilder:validation:Enum="2020-05-18";"2024-05-18"
+	DataWorksAPIVersion string `json:"dataWorksAPIVersion,omitempty"`
+
 	// rateLimits bound the calls to each service over all objects that use this account.
 	// +optional
 	RateLimits *AlibabaCloudRateLimits `json:"rateLimits,omitempty"`
@@ -68,6 +75,12 @@ type AlibabaCloudEndpoints struct {
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
 	ODPS string `json:"odps,omitempty"`
+
+	// dataWorks takes the permission requests, by default https://dataworks.<region>.aliyuncs.com.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
+	DataWorks string `json:"dataWorks,omitempty"`
 
 	// sts opens sessions for workloadIdentity and assumeRole, by default https://sts.<region>.aliyuncs.com.
 	// +optional
@@ -169,6 +182,10 @@ type AlibabaCloudRateLimits struct {
 	// maxCompute bounds the calls to MaxCompute, OpenAPI and security statements together. Unset means 20 a second, bursts of 40.
 	// +optional
 	MaxCompute *RateLimit `json:"maxCompute,omitempty"`
+
+	// dataWorks bounds the calls to DataWorks. Unset means 4 a second, bursts of 4, as many a day as it takes.
+	// +optional
+	DataWorks *DataWorksRateLimit `json:"dataWorks,omitempty"`
 }
 
 // RateLimit is a token bucket.
@@ -184,6 +201,27 @@ type RateLimit struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=20000
 	Burst int32 `json:"burst,omitempty"`
+}
+
+// DataWorksRateLimit is a token bucket and a budget. DataWorks allows 5 calls a second, and in its basic edition 100 calls a day.
+type DataWorksRateLimit struct {
+	// qps is how many calls a second are allowed over time; unset means 4.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	QPS int32 `json:"qps,omitempty"`
+
+	// burst is how many calls may be made at once after a pause; unset means 4.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=20000
+	Burst int32 `json:"burst,omitempty"`
+
+	// callsPerDay is how many calls are made in any 24 hours at most; unset or 0 means as many as it takes.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000000
+	CallsPerDay int32 `json:"callsPerDay,omitempty"`
 }
 
 // ConnectionStatus is what was seen at the last check.

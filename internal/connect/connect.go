@@ -19,6 +19,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/dataworks"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/sts"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
@@ -62,11 +63,15 @@ type Account struct {
 	MaxCompute *maxcompute.Client
 	// Endpoint is the base URL of the OpenAPI that the client talks to.
 	Endpoint string
+	// DataWorksEndpoint is the base URL of DataWorks, empty if there is none.
+	DataWorksEndpoint string
+	// DataWorksVersion is the version of its API that the Connection names.
+	DataWorksVersion string
 
 	credential *credential
-	limiter    *limiter
-	// limiterKey finds the limiter among those of the Resolver.
-	limiterKey string
+	limiters   limiters
+	// dataWorks makes the clients of DataWorks that are asked for.
+	dataWorks dataWorksClients
 	// refused is set when a service refuses the credentials: the Secret may have been rotated.
 	refused atomic.Bool
 }
@@ -109,12 +114,15 @@ type source struct {
 	// last is the account that the Connection stood for when it could last be used.
 	last atomic.Pointer[Account]
 
-	// The Resolver's own lock guards these: when the source was last asked for, the key of its account, and the limiter that it has laid
+	// The Resolver's own lock guards these: when the source was last asked for, the key of its account, and the limiters that it has laid
 	// claim to.
 	used    time.Time
 	key     string
-	limiter *limiter
+	claimed limiters
 }
+
+// limiters are those of an account, one for each service.
+type limiters struct{ maxCompute, dataWorks *limiter }
 
 // Account resolves the Connection or ClusterConnection that an object refers to, for a project. Its error says that the connection is
 // not ready or not allowed, and why, or is the failure of the Kubernetes API. An object that is being deleted gets the credentials that
@@ -185,7 +193,7 @@ func (r *Resolver) present(ctx context.Context, connection Connection, s *source
 	if err != nil {
 		return nil, err
 	}
-	account, err := r.account(who, limitOf(connection.GetConnectionSpec().AlibabaCloud.RateLimits), s)
+	account, err := r.account(who, limitsOf(connection), s)
 	if err != nil {
 		return nil, err
 	}
@@ -196,14 +204,14 @@ func (r *Resolver) present(ctx context.Context, connection Connection, s *source
 
 // account finds or makes the Account of an identity at its endpoints. Two Connections that say the same share it, and with it the
 // session, the rate limit and the lists that have been read.
-func (r *Resolver) account(who identity, limit rateLimit, s *source) (*Account, error) {
+func (r *Resolver) account(who identity, limits rateLimits, s *source) (*Account, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.key = who.key()
 	if account := r.accounts[s.key]; account != nil {
 		return account, nil
 	}
-	account, err := r.newAccount(who, limit)
+	account, err := r.newAccount(who, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -215,8 +223,10 @@ func (r *Resolver) account(who identity, limit rateLimit, s *source) (*Account, 
 	return account, nil
 }
 
-func (r *Resolver) newAccount(who identity, limit rateLimit) (*Account, error) {
-	account := &Account{Endpoint: who.to.maxCompute, credential: permanent(who.keys), limiterKey: who.principal()}
+func (r *Resolver) newAccount(who identity, limits rateLimits) (*Account, error) {
+	account := &Account{
+		Endpoint: who.to.maxCompute, DataWorksEndpoint: who.to.dataWorks, DataWorksVersion: who.dataWorksVersion, credential: permanent(who.keys),
+	}
 	if who.opensSession() {
 		service, err := sts.New(sts.Config{Endpoint: who.to.sts, HTTPClient: r.HTTP, Timeout: r.CallTimeout, Now: r.Clock.Now})
 		if err != nil {
@@ -224,16 +234,16 @@ func (r *Resolver) newAccount(who identity, limit rateLimit) (*Account, error) {
 		}
 		account.credential = &credential{turn: newTurn(), open: func(ctx context.Context) (sts.Session, error) { return r.openSession(ctx, service, who) }}
 	}
-	if r.limiters[account.limiterKey] == nil {
-		if r.limiters == nil {
-			r.limiters = map[string]*limiter{}
-		}
-		r.limiters[account.limiterKey] = newLimiter(r.Clock, limit)
+	account.limiters = limiters{
+		maxCompute: r.limiter(who.principal("MaxCompute", who.to.maxCompute), limits.maxCompute),
+		dataWorks:  r.limiter(who.principal("DataWorks", who.to.dataWorks), limits.dataWorks),
 	}
-	account.limiter = r.limiters[account.limiterKey]
+	account.dataWorks = dataWorksClients{allowed: r.Endpoints, config: dataworks.Config{
+		Endpoint: who.to.dataWorks, Credential: account.credential, HTTPClient: r.HTTP, Limiter: account.limiters.dataWorks, Timeout: r.CallTimeout,
+	}}
 	var err error
 	account.MaxCompute, err = maxcompute.New(maxcompute.Config{
-		Region: who.region, Endpoint: who.to.maxCompute, ODPSEndpoint: who.to.odps, Credential: account.credential, HTTPClient: r.HTTP, Limiter: account.limiter,
+		Region: who.region, Endpoint: who.to.maxCompute, ODPSEndpoint: who.to.odps, Credential: account.credential, HTTPClient: r.HTTP, Limiter: account.limiters.maxCompute,
 		Timeout: r.CallTimeout, PollInterval: r.PollInterval,
 	})
 	if err != nil {
@@ -242,24 +252,33 @@ func (r *Resolver) newAccount(who identity, limit rateLimit) (*Account, error) {
 	return account, nil
 }
 
-// claim makes a connection's rate limit hold for its identity, and no longer for the one that it had before.
+// limiter finds or makes a limiter. The lock is held.
+func (r *Resolver) limiter(key string, limit rateLimit) *limiter {
+	if r.limiters[key] == nil {
+		if r.limiters == nil {
+			r.limiters = map[string]*limiter{}
+		}
+		r.limiters[key] = newLimiter(r.Clock, limit)
+	}
+	return r.limiters[key]
+}
+
+// claim makes a connection's rate limits hold for its identity, and no longer for the one that it had before.
 func (r *Resolver) claim(connection Connection, s *source, account *Account) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sources[connection.GetUID()] != s {
 		return // forgotten meanwhile
 	}
-	if s.limiter != account.limiter {
-		s.release(connection.GetUID())
-		s.limiter = account.limiter
-	}
-	s.limiter.claim(connection.GetUID(), limitOf(connection.GetConnectionSpec().AlibabaCloud.RateLimits))
+	uid, limits, before := connection.GetUID(), limitsOf(connection), s.claimed
+	s.claimed = account.limiters
+	before.maxCompute.replace(uid, s.claimed.maxCompute, limits.maxCompute)
+	before.dataWorks.replace(uid, s.claimed.dataWorks, limits.dataWorks)
 }
 
 func (s *source) release(uid types.UID) {
-	if s.limiter != nil {
-		s.limiter.release(uid)
-	}
+	s.claimed.maxCompute.release(uid)
+	s.claimed.dataWorks.release(uid)
 }
 
 // Forget drops what is known of a connection that is gone; its rate limit does not hold any more.
@@ -295,10 +314,11 @@ func (r *Resolver) source(uid types.UID) *source {
 }
 
 // sweep drops the connections that nobody has asked for in a while, for they may be gone, the accounts that no connection stands for
-// any more, those of connections that are gone and of credentials that were replaced, and the limiters of such accounts.
+// any more, those of connections that are gone and of credentials that were replaced, and the limiters of such accounts, once they know of no
+// call that counts towards a budget.
 func (r *Resolver) sweep() {
 	r.swept = r.Clock.Now()
-	accounts, limiters := map[string]bool{}, map[string]bool{}
+	accounts, used := map[string]bool{}, map[*limiter]bool{}
 	for uid, s := range r.sources {
 		if r.swept.Sub(s.used) > sourceLifetime {
 			r.forget(uid)
@@ -307,8 +327,10 @@ func (r *Resolver) sweep() {
 		accounts[s.key] = true
 	}
 	maps.DeleteFunc(r.accounts, func(key string, account *Account) bool {
-		limiters[account.limiterKey] = limiters[account.limiterKey] || accounts[key]
+		if accounts[key] {
+			used[account.limiters.maxCompute], used[account.limiters.dataWorks] = true, true
+		}
 		return !accounts[key]
 	})
-	maps.DeleteFunc(r.limiters, func(key string, _ *limiter) bool { return !limiters[key] })
+	maps.DeleteFunc(r.limiters, func(_ string, l *limiter) bool { return !used[l] && !l.spent() })
 }

@@ -38,7 +38,11 @@ func (p EndpointPolicy) checkAll(to endpoints, session bool) error {
 	if session && to.sts == "" {
 		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "endpoints.sts is required without a region, for workloadIdentity and assumeRole")
 	}
-	for _, endpoint := range []string{to.maxCompute, to.odps, to.sts} {
+	used := []string{to.maxCompute, to.odps, to.sts}
+	if !to.dataWorksDerived {
+		used = append(used, to.dataWorks)
+	}
+	for _, endpoint := range used {
 		if endpoint == "" {
 			continue
 		}
@@ -86,9 +90,11 @@ func isBelow(host, domain string) bool {
 	return below && (own == nil || own.MatchString(name))
 }
 
-// endpoints are where the services of an Alibaba Cloud connection are. sts is empty if it is neither given nor derived.
+// endpoints are where the services of an Alibaba Cloud connection are. sts and dataWorks are empty if they are neither given nor derived.
 type endpoints struct {
-	maxCompute, odps, sts string
+	maxCompute, odps, sts, dataWorks string
+	// dataWorksDerived tells that nobody has chosen dataWorks, so that it is checked when it is used: most connections never use it.
+	dataWorksDerived bool
 }
 
 // endpointsOf derives what is not given from the region. The vendor's generated clients send most regions to a central host;
@@ -102,6 +108,10 @@ func endpointsOf(spec *v1alpha1.AlibabaCloudConnection) endpoints {
 		maxCompute: cmp.Or(given.MaxCompute, "https://maxcompute."+spec.Region+".aliyuncs.com"),
 		odps:       cmp.Or(given.ODPS, "https://service."+spec.Region+".maxcompute.aliyun.com/api"),
 		sts:        given.STS,
+		dataWorks:  given.DataWorks,
+	}
+	if to.dataWorks == "" && spec.Region != "" {
+		to.dataWorks, to.dataWorksDerived = "https://dataworks."+spec.Region+".aliyuncs.com", true
 	}
 	if session := spec.Credentials.WorkloadIdentity != nil || spec.AssumeRole != nil; session && to.sts == "" && spec.Region != "" {
 		to.sts = "https://sts." + spec.Region + ".aliyuncs.com"

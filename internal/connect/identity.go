@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/dataworks"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/sts"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
@@ -31,10 +32,14 @@ const (
 	tokenDuration = 10 * time.Minute
 )
 
-// The defaults of rateLimits.maxCompute. The service documents no limit.
+// The defaults of rateLimits. MaxCompute documents no limit, DataWorks 5 calls a second; whether that many may come at once is not
+// documented.
 const (
 	defaultQPS   = 20
 	defaultBurst = 40
+
+	defaultDataWorksQPS   = 4
+	defaultDataWorksBurst = 4
 )
 
 // Tokens makes tokens of service accounts, as the client of the subresource "token" does.
@@ -46,6 +51,8 @@ type Tokens interface {
 type identity struct {
 	region string
 	to     endpoints
+	// dataWorksVersion is the version of the DataWorks API that the connection names.
+	dataWorksVersion string
 	// keys are those of the Secret, or else workload says whose token opens a session; its namespace is set.
 	keys     openapi.Keys
 	workload *v1alpha1.WorkloadIdentity
@@ -62,6 +69,8 @@ func (r *Resolver) identify(ctx context.Context, connection Connection) (identit
 		return identity{}, conditions.Stall(v1alpha1.ReasonInvalidSpec, "alibabaCloud is required")
 	}
 	who := identity{region: spec.Region, to: endpointsOf(spec), role: spec.AssumeRole, local: !connection.IsCluster()}
+	// It may be unset in an object that was stored before the field had its default.
+	who.dataWorksVersion = cmp.Or(spec.DataWorksAPIVersion, dataworks.Version2020)
 	if spec.Credentials.WorkloadIdentity != nil {
 		who.workload = spec.Credentials.WorkloadIdentity.DeepCopy()
 		who.workload.Audience = cmp.Or(who.workload.Audience, defaultAudience)
@@ -183,7 +192,9 @@ func (r *Resolver) openSession(ctx context.Context, service *sts.Client, who ide
 
 // key is the same for connections that mean the same in every respect. It says nothing of the secrets that it is made from.
 func (w identity) key() string {
-	parts := []string{w.region, w.to.maxCompute, w.to.odps, w.to.sts, w.keys.AccessKeyID, w.keys.AccessKeySecret, w.keys.SecurityToken}
+	parts := []string{
+		w.region, w.to.maxCompute, w.to.odps, w.to.sts, w.to.dataWorks, w.dataWorksVersion, w.keys.AccessKeyID, w.keys.AccessKeySecret, w.keys.SecurityToken,
+	}
 	if w.workload != nil {
 		parts = append(parts, "workload", w.workload.RoleARN, w.workload.OIDCProviderARN, w.workload.ServiceAccountNamespace, w.workload.ServiceAccountName, w.workload.Audience)
 	}
@@ -193,18 +204,18 @@ func (w identity) key() string {
 	return digest(parts...)
 }
 
-// principal is the same for connections that the service knows as the same identity, which shares one quota: that of the RAM role whose
+// principal is the same for connections that a service knows as the same identity, which shares one quota: that of the RAM role whose
 // session signs, however it was opened, or else that of the access key. The secret is part of it so that nobody can slow down an
 // identity whose access key he knows only by its id.
-func (w identity) principal() string {
-	endpoint := strings.ToLower(strings.TrimSuffix(w.to.maxCompute, "/"))
+func (w identity) principal(service, endpoint string) string {
+	endpoint = strings.ToLower(strings.TrimSuffix(endpoint, "/"))
 	switch {
 	case w.role != nil:
-		return digest(endpoint, "role", w.role.RoleARN)
+		return digest(service, endpoint, "role", w.role.RoleARN)
 	case w.workload != nil:
-		return digest(endpoint, "role", w.workload.RoleARN)
+		return digest(service, endpoint, "role", w.workload.RoleARN)
 	}
-	return digest(endpoint, "key", w.keys.AccessKeyID, w.keys.AccessKeySecret)
+	return digest(service, endpoint, "key", w.keys.AccessKeyID, w.keys.AccessKeySecret)
 }
 
 func digest(parts ...string) string {
@@ -212,10 +223,22 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func limitOf(limits *v1alpha1.AlibabaCloudRateLimits) rateLimit {
-	if limits == nil || limits.MaxCompute == nil {
-		return rateLimit{defaultQPS, defaultBurst}
+// rateLimits are those of a connection.
+type rateLimits struct{ maxCompute, dataWorks rateLimit }
+
+func limitsOf(connection Connection) rateLimits {
+	limits := rateLimits{rateLimit{qps: defaultQPS, burst: defaultBurst}, rateLimit{qps: defaultDataWorksQPS, burst: defaultDataWorksBurst}}
+	given := connection.GetConnectionSpec().AlibabaCloud.RateLimits
+	if given == nil {
+		return limits
 	}
-	qps := int(limits.MaxCompute.QPS)
-	return rateLimit{qps, cmp.Or(int(limits.MaxCompute.Burst), 2*qps)}
+	if l := given.MaxCompute; l != nil {
+		limits.maxCompute = rateLimit{qps: int(l.QPS), burst: cmp.Or(int(l.Burst), 2*int(l.QPS))}
+	}
+	if l := given.DataWorks; l != nil {
+		limits.dataWorks = rateLimit{
+			qps: cmp.Or(int(l.QPS), defaultDataWorksQPS), burst: cmp.Or(int(l.Burst), defaultDataWorksBurst), perDay: int(l.CallsPerDay),
+		}
+	}
+	return limits
 }

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -18,9 +19,9 @@ import (
 // background is never forgotten.
 const backgroundShare = 10
 
-// rateLimit is a token bucket as a Connection describes it.
+// rateLimit is a token bucket as a Connection describes it, and a budget of calls a day, 0 if there is none.
 type rateLimit struct {
-	qps, burst int
+	qps, burst, perDay int
 }
 
 // limiter lets the calls of one identity through at the rate that its Connections allow or, if that is less, at the one that the service
@@ -36,6 +37,8 @@ type limiter struct {
 	claims map[types.UID]rateLimit
 	burst  int
 	pace   pace
+	budget budget
+	turns  turns
 
 	// tokens are in the bucket since filled. No call is let through before paused.
 	tokens         float64
@@ -54,10 +57,15 @@ var errNoRoom = errors.New("the rate limit leaves no room before the deadline")
 func newLimiter(clock clock.WithDelayedExecution, limit rateLimit) *limiter {
 	l := &limiter{clock: clock, claims: map[types.UID]rateLimit{}, burst: limit.burst, tokens: float64(limit.burst), filled: clock.Now()}
 	l.pace.allow(l.filled, float64(limit.qps))
+	l.budget = budget{perDay: limit.perDay, began: l.filled}
+	l.turns = newTurns(l.filled)
+	if limit.perDay == 0 {
+		l.turns.tokens = l.turnSize()
+	}
 	return l
 }
 
-// Wait implements openapi.Limiter. Who gives up waiting spends nothing.
+// Wait implements openapi.Limiter. Who gives up waiting spends nothing, and who is refused for the budget does not wait.
 func (l *limiter) Wait(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err
@@ -80,13 +88,16 @@ func (l *limiter) join(ctx context.Context) (turn <-chan time.Time, leave func()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.fill()
-	lane, ahead := &l.foreground, l.foreground.Len()
-	if cloud.IsBackground(ctx) {
+	lane, ahead, background := &l.foreground, l.foreground.Len(), cloud.IsBackground(ctx)
+	if background {
 		lane, ahead = &l.background, l.background.Len()
 		ahead += min(l.foreground.Len(), (ahead+1)*(backgroundShare-1))
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < l.delay(now, ahead) {
 		return nil, nil, errNoRoom
+	}
+	if err := l.budget.reserve(now, background); err != nil {
+		return nil, nil, err
 	}
 	mine := make(chan time.Time, 1)
 	place := lane.PushBack(mine)
@@ -99,11 +110,13 @@ func (l *limiter) leave(lane *list.List, place *list.Element, turn <-chan time.T
 	defer l.mu.Unlock()
 	now := l.fill()
 	select {
-	case <-turn:
+	case sent := <-turn:
 		// It came at the same moment; whoever waits next gets what was not used.
 		l.tokens = min(l.tokens+1, l.size())
+		l.budget.refund(sent)
 	default:
 		lane.Remove(place)
+		l.budget.cancel()
 	}
 	l.serve(now)
 }
@@ -120,6 +133,7 @@ func (l *limiter) serve(now time.Time) {
 		}
 		l.tokens--
 		l.pace.count(now)
+		l.budget.spend()
 		lane := l.next()
 		lane.Remove(lane.Front()).(chan time.Time) <- now //nolint:forcetypeassert // join puts nothing else there
 	}
@@ -169,6 +183,8 @@ func (l *limiter) fill() time.Time {
 		l.tokens += passed.Seconds() * l.pace.rate
 	}
 	l.tokens, l.filled = min(l.tokens, l.size()), now
+	l.budget.advance(now)
+	l.turns.fill(now, l.turnRate(), l.turnSize())
 	return now
 }
 
@@ -207,9 +223,20 @@ func (l *limiter) claim(uid types.UID, limit rateLimit) {
 	}
 }
 
+// replace moves a Connection's claim to another limiter, or the same with what it allows now. There may have been none.
+func (l *limiter) replace(uid types.UID, by *limiter, limit rateLimit) {
+	if l != by {
+		l.release(uid)
+	}
+	by.claim(uid, limit)
+}
+
 // release says that a Connection does not use the limiter any more. The last of the limits stays, for objects that outlive their
 // Connection's change to another identity.
 func (l *limiter) release(uid types.UID) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.claims, uid)
@@ -221,12 +248,28 @@ func (l *limiter) release(uid types.UID) {
 // settle makes the smallest of the limits hold. The lock is held.
 func (l *limiter) settle() {
 	now := l.fill()
-	limit := rateLimit{math.MaxInt, math.MaxInt}
+	limit := rateLimit{qps: math.MaxInt, burst: math.MaxInt}
 	for _, claimed := range l.claims {
-		limit = rateLimit{min(limit.qps, claimed.qps), min(limit.burst, claimed.burst)}
+		limit.qps, limit.burst = min(limit.qps, claimed.qps), min(limit.burst, claimed.burst)
+		if limit.perDay == 0 || claimed.perDay > 0 {
+			limit.perDay = min(cmp.Or(limit.perDay, claimed.perDay), claimed.perDay)
+		}
 	}
 	l.burst = limit.burst
 	l.pace.allow(now, float64(limit.qps))
+	if l.budget.perDay == 0 && limit.perDay > 0 {
+		l.turns.tokens = 0
+	}
+	l.budget.perDay = limit.perDay
+	l.turns.tokens = min(l.turns.tokens, l.turnSize())
 	l.tokens = min(l.tokens, l.size())
 	l.serve(now)
+}
+
+// spent tells whether calls have been let through that count towards a budget. Forgetting them would give the budget out twice.
+func (l *limiter) spent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fill()
+	return l.budget.perDay > 0 && l.budget.sum()+l.budget.reserved > 0
 }

@@ -58,17 +58,17 @@ func TestTheLimiterFindsTheServicesQuota(t *testing.T) {
 		// latency is 50 ms if it is not given.
 		latency time.Duration
 	}{
-		"a window, configured right":      {rateLimit{50, 100}, quota{perSecond: 50, window: true}, 0},
-		"a window, configured four times": {rateLimit{200, 400}, quota{perSecond: 50, window: true}, 0},
-		"a window, configured 200 times":  {rateLimit{10000, 20000}, quota{perSecond: 50, window: true}, 0},
-		"a bucket, configured right":      {rateLimit{50, 100}, quota{perSecond: 50}, 0},
-		"a bucket, configured four times": {rateLimit{200, 400}, quota{perSecond: 50}, 0},
-		"a bucket, configured 200 times":  {rateLimit{10000, 20000}, quota{perSecond: 50}, 0},
-		"a small window":                  {rateLimit{20, 40}, quota{perSecond: 5, window: true}, 0},
-		"a small bucket":                  {rateLimit{20, 40}, quota{perSecond: 5}, 0},
-		"a window, slow answers":          {rateLimit{200, 400}, quota{perSecond: 50, window: true}, 2 * time.Second},
-		"a bucket, slow answers":          {rateLimit{200, 400}, quota{perSecond: 50}, 2 * time.Second},
-		"a tiny window":                   {rateLimit{20, 40}, quota{perSecond: 2, window: true}, 0},
+		"a window, configured right":      {rateLimit{qps: 50, burst: 100}, quota{perSecond: 50, window: true}, 0},
+		"a window, configured four times": {rateLimit{qps: 200, burst: 400}, quota{perSecond: 50, window: true}, 0},
+		"a window, configured 200 times":  {rateLimit{qps: 10000, burst: 20000}, quota{perSecond: 50, window: true}, 0},
+		"a bucket, configured right":      {rateLimit{qps: 50, burst: 100}, quota{perSecond: 50}, 0},
+		"a bucket, configured four times": {rateLimit{qps: 200, burst: 400}, quota{perSecond: 50}, 0},
+		"a bucket, configured 200 times":  {rateLimit{qps: 10000, burst: 20000}, quota{perSecond: 50}, 0},
+		"a small window":                  {rateLimit{qps: 20, burst: 40}, quota{perSecond: 5, window: true}, 0},
+		"a small bucket":                  {rateLimit{qps: 20, burst: 40}, quota{perSecond: 5}, 0},
+		"a window, slow answers":          {rateLimit{qps: 200, burst: 400}, quota{perSecond: 50, window: true}, 2 * time.Second},
+		"a bucket, slow answers":          {rateLimit{qps: 200, burst: 400}, quota{perSecond: 50}, 2 * time.Second},
+		"a tiny window":                   {rateLimit{qps: 20, burst: 40}, quota{perSecond: 2, window: true}, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func inBubble(t *testing.T, test func(t *testing.T)) {
 
 func TestTheLimiterIsATokenBucket(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{10, 5})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 10, burst: 5})
 		for i := range 5 {
 			if waited := pass(t.Context(), t, l); waited != 0 {
 				t.Errorf("call %d of the burst waited %s", i, waited)
@@ -207,7 +207,7 @@ func TestCallsOfTheBackgroundWaitForAllOthers(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				l := newLimiter(clock.RealClock{}, rateLimit{1, 1})
+				l := newLimiter(clock.RealClock{}, rateLimit{qps: 1, burst: 1})
 				pass(t.Context(), t, l)
 				if got := arrivals(t, l, tc.lanes); got != tc.want {
 					t.Errorf("got %s, want %s", got, tc.want)
@@ -219,7 +219,7 @@ func TestCallsOfTheBackgroundWaitForAllOthers(t *testing.T) {
 
 func TestWhoGivesUpSpendsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{1, 1})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 1, burst: 1})
 		pass(t.Context(), t, l)
 		var group sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
@@ -256,7 +256,7 @@ func TestWhoGivesUpSpendsNothing(t *testing.T) {
 // TestATurnThatComesTooLateIsNotLost: it comes at the moment at which its caller gives up.
 func TestATurnThatComesTooLateIsNotLost(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{1, 1})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 1, burst: 1})
 		pass(t.Context(), t, l)
 		turn, leave, err := l.join(t.Context())
 		if err != nil {
@@ -300,7 +300,7 @@ func TestADeadlineThatCannotBeMetFailsAtOnce(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				l := newLimiter(clock.RealClock{}, rateLimit{1, 1})
+				l := newLimiter(clock.RealClock{}, rateLimit{qps: 1, burst: 1})
 				pass(t.Context(), t, l)
 				if tc.retryAfter > 0 {
 					l.Throttled(time.Now(), tc.retryAfter)
@@ -345,7 +345,7 @@ func TestTheServiceIsNotCalledBeforeItSaid(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				l := newLimiter(clock.RealClock{}, rateLimit{100, 100})
+				l := newLimiter(clock.RealClock{}, rateLimit{qps: 100, burst: 100})
 				sent, err := l.Wait(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -369,7 +369,7 @@ func TestTheServiceIsNotCalledBeforeItSaid(t *testing.T) {
 // TestOneExcessIsOneSlowdown: however many of the calls under way are refused.
 func TestOneExcessIsOneSlowdown(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{100, 200})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 100, burst: 200})
 		var sent []time.Time
 		for range 250 {
 			at, err := l.Wait(t.Context())
@@ -405,7 +405,7 @@ func TestOneExcessIsOneSlowdown(t *testing.T) {
 
 func TestTheRateHasAFloor(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{20, 40})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 20, burst: 40})
 		for range 100 {
 			sent, err := l.Wait(t.Context())
 			if err != nil {
@@ -438,7 +438,7 @@ func TestTheConfiguredRateComesBack(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				l := newLimiter(clock.RealClock{}, rateLimit{50, 100})
+				l := newLimiter(clock.RealClock{}, rateLimit{qps: 50, burst: 100})
 				for range tc.refusals {
 					sent, err := l.Wait(t.Context())
 					if err != nil {
@@ -474,7 +474,7 @@ func TestTheConfiguredRateComesBack(t *testing.T) {
 // TestNothingIsLearntWhileNothingIsSent: that nobody was refused then says nothing about the service.
 func TestNothingIsLearntWhileNothingIsSent(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{50, 100})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 50, burst: 100})
 		l.Throttled(time.Now(), 0)
 		elapse(memory / 2)
 		l.mu.Lock()
@@ -489,7 +489,7 @@ func TestNothingIsLearntWhileNothingIsSent(t *testing.T) {
 // TestABurstIsNotRepeatedAgainstALowerQuota: once the service has refused a burst, the next pause is not followed by another.
 func TestABurstIsNotRepeatedAgainstALowerQuota(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{200, 400})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 200, burst: 400})
 		service := quota{perSecond: 50, window: true}
 		var mu sync.Mutex
 		refused := make([]int, 0, 10)
@@ -526,20 +526,20 @@ func TestTheSmallestLimitHolds(t *testing.T) {
 		qps   float64
 		burst int
 	}
-	l := newLimiter(clock.RealClock{}, rateLimit{20, 40})
+	l := newLimiter(clock.RealClock{}, rateLimit{qps: 20, burst: 40})
 	for i, step := range []struct {
 		do   func()
 		want got
 	}{
 		{func() {}, got{20, 40}},
-		{func() { l.claim("a", rateLimit{100, 200}) }, got{100, 200}},
-		{func() { l.claim("b", rateLimit{50, 500}) }, got{50, 200}},
-		{func() { l.claim("c", rateLimit{200, 10}) }, got{50, 10}},
-		{func() { l.claim("b", rateLimit{70, 500}) }, got{70, 10}},
+		{func() { l.claim("a", rateLimit{qps: 100, burst: 200}) }, got{100, 200}},
+		{func() { l.claim("b", rateLimit{qps: 50, burst: 500}) }, got{50, 200}},
+		{func() { l.claim("c", rateLimit{qps: 200, burst: 10}) }, got{50, 10}},
+		{func() { l.claim("b", rateLimit{qps: 70, burst: 500}) }, got{70, 10}},
 		{func() { l.release("c") }, got{70, 200}},
 		{func() { l.release("b") }, got{100, 200}},
 		{func() { l.release("a") }, got{100, 200}},
-		{func() { l.claim("a", rateLimit{1, 1}) }, got{1, 1}},
+		{func() { l.claim("a", rateLimit{qps: 1, burst: 1}) }, got{1, 1}},
 	} {
 		step.do()
 		if is := (got{l.pace.rate, l.burst}); is != step.want {
@@ -550,9 +550,9 @@ func TestTheSmallestLimitHolds(t *testing.T) {
 
 func TestAHigherLimitHoldsForThoseWhoWait(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		l := newLimiter(clock.RealClock{}, rateLimit{1, 1})
-		l.claim("slow", rateLimit{1, 1})
-		l.claim("fast", rateLimit{1000, 1})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: 1, burst: 1})
+		l.claim("slow", rateLimit{qps: 1, burst: 1})
+		l.claim("fast", rateLimit{qps: 1000, burst: 1})
 		pass(t.Context(), t, l)
 		var group sync.WaitGroup
 		var waited time.Duration
@@ -570,7 +570,7 @@ func TestAHigherLimitHoldsForThoseWhoWait(t *testing.T) {
 func TestTheLimiterUnderFire(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		const qps, burst, callers = 100, 10, 2000
-		l := newLimiter(clock.RealClock{}, rateLimit{qps, burst})
+		l := newLimiter(clock.RealClock{}, rateLimit{qps: qps, burst: burst})
 		began := time.Now()
 		var mu sync.Mutex
 		passed := 0

@@ -28,7 +28,8 @@ func NewHTTPClient() *http.Client {
 
 // Limiter delays the calls of an account to a permitted rate.
 type Limiter interface {
-	// Wait returns when a call may be sent, with the time at which that was decided, or with an error if the call must not be sent.
+	// Wait returns when a call may be sent, with the time at which that was decided, or with an error if the call must not be sent. Of a
+	// *cloud.Error, only Op is filled in.
 	Wait(ctx context.Context) (time.Time, error)
 	// Throttled tells that the service refused a call for its rate: what Wait had returned for it, and how long the service asked to wait,
 	// 0 if it did not say.
@@ -85,6 +86,11 @@ func (t Transport) wait(ctx context.Context, op string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	sent, err := t.Limiter.Wait(ctx)
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
+		refusal := *e
+		refusal.Op = op
+		return sent, &refusal
+	}
 	if err != nil {
 		return sent, &cloud.Error{Code: cloud.RemoteUnavailable, Op: op, Message: "not sent: the account's rate limit leaves no room in time", Throttled: true, Err: err}
 	}
