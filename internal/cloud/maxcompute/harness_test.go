@@ -22,6 +22,9 @@ const (
 	region  = "cn-hangzhou"
 	// token is a security token that opens nothing.
 	token = "fake-security-token/with+signs=that-opens-nothing"
+	// alice is a RAM user, aliceID the id of her account.
+	alice   = "RAM$corp:alice"
+	aliceID = "267842600408993176"
 )
 
 // newCloud makes a fake cloud with one project, and asserts at the end that nobody asked it for what it does not have.

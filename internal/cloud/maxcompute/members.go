@@ -106,8 +106,9 @@ func (c *Client) updateUsersToRole(ctx context.Context, project, role string, ad
 
 // tenantUser is an account as ListUsers shows it. Its name may come with its owner and its provider, or without.
 type tenantUser struct {
-	AccountName string `json:"accountName"`
-	AccountType string `json:"accountType"`
+	AccountID   accountID `json:"accountId"`
+	AccountName string    `json:"accountName"`
+	AccountType string    `json:"accountType"`
 }
 
 // principal spells an account as members of roles are spelt, as far as the answer tells.
@@ -127,34 +128,55 @@ func (u tenantUser) principal() string {
 // without its owner. Vendor documentation: MaxCompute ListUsers.
 func (c *Client) ListTenantUsers(ctx context.Context) ([]string, error) {
 	const op = "list the users of the tenant"
-	unexpected := func(message string) ([]string, error) {
-		return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: message}
-	}
 	var users []string
 	seen := map[string]bool{}
-	for page, listed := 1, 0; page <= maxPages; page++ {
+	_, err := c.eachTenantUser(ctx, op, func(user tenantUser) (bool, error) {
+		if user.AccountName == "" {
+			return false, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a user without a name"}
+		}
+		if name := user.principal(); !seen[name] {
+			seen[name] = true
+			users = append(users, name)
+		}
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return users, nil
+}
+
+// eachTenantUser shows the users of the tenant to visit, page by page and each once, until visit has had enough or the list ends. whole
+// tells that the list was seen to its end and nobody can be missing: while somebody comes or goes, another may slip into a page that was
+// read before.
+func (c *Client) eachTenantUser(ctx context.Context, op string, visit func(tenantUser) (enough bool, err error)) (whole bool, err error) {
+	seen := map[tenantUser]bool{}
+	changed := false
+	for page, listed, length := 1, 0, 0; page <= maxPages; page++ {
 		list, total, err := c.listUsers(ctx, op, page)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		before := len(users)
+		changed = changed || page > 1 && total != length
+		before := len(seen)
 		for _, user := range list {
-			if user.AccountName == "" {
-				return unexpected("the answer holds a user without a name")
+			if seen[user] {
+				continue
 			}
-			if name := user.principal(); !seen[name] {
-				seen[name] = true
-				users = append(users, name)
+			seen[user] = true
+			if enough, err := visit(user); enough || err != nil {
+				return false, err
 			}
 		}
+		length = total
 		if listed += len(list); listed >= total {
-			return users, nil
+			return !changed && len(seen) >= total, nil
 		}
-		if len(users) == before {
-			return unexpected("a page of the list holds nothing new, and the list has not ended")
+		if len(seen) == before {
+			return false, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "a page of the list holds nothing new, and the list has not ended"}
 		}
 	}
-	return unexpected(fmt.Sprintf("the list does not end within %d pages", maxPages))
+	return false, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: fmt.Sprintf("the list does not end within %d pages", maxPages)}
 }
 
 func (c *Client) listUsers(ctx context.Context, op string, page int) (users []tenantUser, total int, err error) {
