@@ -114,7 +114,7 @@ func writeLists(set acl.Set) map[string][]aclEntry {
 func Expressible(set acl.Set) (body, rest acl.Set) {
 	var inBody, other []acl.Grant
 	for _, grant := range set.Grants() {
-		if grant.Schema == "" || strings.EqualFold(grant.Schema, acl.DefaultSchema) {
+		if isDefault(grant.Schema) {
 			inBody = append(inBody, grant)
 		} else {
 			other = append(other, grant)

@@ -40,10 +40,8 @@ func Validate(set acl.Set) error {
 		if err := validate(grant); err != nil {
 			return err
 		}
-		for _, action := range grant.Actions {
-			if !grant.Kind.KnowsAction(action) {
-				return invalid("%s is no action on a %s (%s)", action, grant.Kind, grant.Name)
-			}
+		if err := checkActions(grant); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -62,6 +60,15 @@ func validate(grant acl.Grant) error {
 	for _, action := range grant.Actions {
 		if !identifier.MatchString(action) {
 			return invalid("%q cannot be an action", action)
+		}
+	}
+	return nil
+}
+
+func checkActions(grant acl.Grant) error {
+	for _, action := range grant.Actions {
+		if !grant.Kind.KnowsAction(action) {
+			return invalid("%s is no action on a %s (%s)", action, grant.Kind, grant.Name)
 		}
 	}
 	return nil
@@ -90,16 +97,27 @@ func (c *Client) change(ctx context.Context, verb, format, project, role string,
 			return invalid("%q cannot be the name of a project or role", name)
 		}
 	}
+	return c.run(ctx, changing(verb, format, project, "role", role, grant))
+}
+
+// changing is the statement that gives or takes actions on an object; format has room for the actions, the object's kind and name, and
+// the grantee. Everything in it must have been validated.
+func changing(verb, format, project, granteeKind, grantee string, grant acl.Grant) statement {
 	actions, name := strings.Join(grant.Actions, ", "), grant.Name
-	if grant.Schema != "" && !strings.EqualFold(grant.Schema, acl.DefaultSchema) {
+	if !isDefault(grant.Schema) {
 		name = grant.Schema + "." + name
 	}
-	return c.run(ctx, statement{
-		op:      fmt.Sprintf("%s %s on %s %s, role %s in project %s", verb, actions, grant.Kind, name, role, project),
+	return statement{
+		op:      fmt.Sprintf("%s %s on %s %s, %s %s in project %s", verb, actions, grant.Kind, name, granteeKind, grantee, project),
 		project: project,
 		schema:  grant.Schema,
-		query:   fmt.Sprintf(format, actions, strings.ToUpper(string(grant.Kind)), grant.Name, role),
-	})
+		query:   fmt.Sprintf(format, actions, strings.ToUpper(string(grant.Kind)), grant.Name, grantee),
+	}
+}
+
+// isDefault tells whether a schema is the default one, which needs no name.
+func isDefault(schema string) bool {
+	return schema == "" || strings.EqualFold(schema, acl.DefaultSchema)
 }
 
 // statement is a security statement for one project.
@@ -156,7 +174,7 @@ func (c *Client) run(ctx context.Context, s statement) error {
 
 func (s statement) body() ([]byte, error) {
 	request := authorizationRequest{Query: s.query, ResponseInJSONFormat: true}
-	if s.schema != "" && !strings.EqualFold(s.schema, acl.DefaultSchema) {
+	if !isDefault(s.schema) {
 		settings, err := json.Marshal(map[string]string{
 			"odps.namespace.schema": "true", "odps.sql.allow.namespace.schema": "true", "odps.default.schema": s.schema,
 		})
