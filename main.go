@@ -120,7 +120,7 @@ func run(f flags) error {
 		return err
 	}
 	for _, setup := range []func(context.Context, ctrl.Manager, controllers.Options) error{
-		controllers.SetupProjectRole, controllers.SetupMaxComputePackage, controllers.SetupPackageInstallation,
+		controllers.SetupProjectRole, controllers.SetupMaxComputePackage, controllers.SetupPackageInstallation, controllers.SetupPermissionApply,
 	} {
 		if err := setup(ctx, mgr, shared); err != nil {
 			return err
@@ -173,6 +173,7 @@ func cacheOptions(f flags, selector labels.Selector) cache.Options {
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.ProjectRole{}: {Label: selector}, &v1alpha1.MaxComputePackage{}: {Label: selector}, &v1alpha1.PackageInstallation{}: {Label: selector},
+			&v1alpha1.PermissionApply{}: {Label: selector},
 		},
 	}
 	for _, namespace := range split(f.watchNamespaces) {

@@ -124,14 +124,14 @@ func (r *ConnectionReconciler) users(ctx context.Context, connection connect.Con
 			return nil, err
 		}
 		ref := referenceTo(connection).String()
-		others := func(user target) bool { return user.GetConnectionRef().String() != ref }
+		others := func(user user) bool { return user.GetConnectionRef().String() != ref }
 		names = append(names, namesOf(k, slices.DeleteFunc(users, others), connection)...)
 	}
 	return names, nil
 }
 
 // namesOf names those of the objects of a kind that need a connection.
-func namesOf(k kind, users []target, connection connect.Connection) []string {
+func namesOf(k kind, users []user, connection connect.Connection) []string {
 	var names []string
 	for _, user := range users {
 		switch {
@@ -147,7 +147,7 @@ func namesOf(k kind, users []target, connection connect.Connection) []string {
 
 // uses tells whether an object needs the connection that it refers to: not one that has nothing in the cloud and that the ClusterConnection
 // does not allow, or any namespace could keep a ClusterConnection from going.
-func uses(obj target) bool {
+func uses(obj user) bool {
 	ready := conditions.ReadyCondition(obj)
 	return claims(obj) || ready == nil || ready.Reason != v1alpha1.ReasonConnectionNotAllowed
 }

@@ -62,7 +62,7 @@ func becameReady(before, after connect.Connection) bool {
 // connectionOf queues the connection of one kind that an object used.
 func connectionOf(cluster bool) handler.MapFunc {
 	return func(_ context.Context, o client.Object) []reconcile.Request {
-		user, ok := o.(target)
+		user, ok := o.(user)
 		if !ok || user.GetConnectionRef().IsCluster() != cluster {
 			return nil
 		}
@@ -75,7 +75,7 @@ func connectionOf(cluster bool) handler.MapFunc {
 }
 
 // usersOf lists the objects of a kind that use a connection: those of its namespace or, with a ClusterConnection, of all.
-func usersOf(ctx context.Context, reader client.Reader, k kind, connection connect.Connection, opts ...client.ListOption) ([]target, error) {
+func usersOf(ctx context.Context, reader client.Reader, k kind, connection connect.Connection, opts ...client.ListOption) ([]user, error) {
 	opts = append(opts, client.InNamespace(connection.GetNamespace()), client.MatchingFields{connectionIndex: referenceTo(connection).String()})
 	return k.objects(ctx, reader, opts...)
 }

@@ -70,7 +70,9 @@ func life(h *harness) {
 }
 
 // lives are what every kind goes through.
-var lives = map[string]func(*harness){"role": life, "package": packageLife, "installation": installationLife}
+var lives = map[string]func(*harness){
+	"role": life, "package": packageLife, "installation": installationLife, "request": requestLife(old), "request of 2024": requestLife(newer),
+}
 
 // callsOfALife is how many calls a life makes without faults, and how many writes to the API server.
 func callsOfALife(t *testing.T, life func(*harness)) (calls int, writes int) {
@@ -204,8 +206,8 @@ func failAtEveryAPIWrite(t *testing.T, life func(*harness)) {
 // TestManyFaultsAtOnce mixes faults and crashes at random.
 func TestManyFaultsAtOnce(t *testing.T) {
 	names, kinds := keysOf(transientFaults), keysOf(lives)
-	for seed := range uint64(90) {
-		life := lives[kinds[seed%3]]
+	for seed := range uint64(150) {
+		life := lives[kinds[seed%uint64(len(kinds))]]
 		r := rand.New(rand.NewPCG(seed, 7))
 		h := newHarness(t)
 		h.timeout = 150 * time.Millisecond

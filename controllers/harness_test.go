@@ -59,10 +59,10 @@ type harness struct {
 	writes                  int
 	beforeWrite, afterWrite func(n int) error
 	events                  *events.FakeRecorder
-	// roles, packages and installations are the reconcilers.
-	roles, packages, installations reconciler
-	connection                     *controllers.ConnectionReconciler
-	timeout                        time.Duration
+	// roles, packages, installations and requests are the reconcilers.
+	roles, packages, installations, requests reconciler
+	connection                               *controllers.ConnectionReconciler
+	timeout                                  time.Duration
 	// maxRevocations is the operator's --max-revocations; 0 for no limit.
 	maxRevocations int
 	clock          *hastyClock
@@ -73,12 +73,14 @@ type harness struct {
 	// calls counts the calls to the cloud since the start; crash, if set, may end the operator before or after one.
 	calls atomic.Int64
 	crash func(call int64, before bool)
+	// rewrite, if set, changes what the cloud answers.
+	rewrite func(body string) string
 }
 
 func newHarness(t testing.TB) *harness {
 	t.Helper()
 	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second, clock: &hastyClock{}, deleted: map[types.UID]time.Duration{}}
-	h.cloud = fakecloud.New(fakecloud.Options{Projects: []fakecloud.Project{{Name: project, ThreeTier: true}, {Name: partner, ThreeTier: true}}})
+	h.cloud = fakecloud.New(fakecloud.Options{SignaturesByClock: true, Projects: []fakecloud.Project{{Name: project, ThreeTier: true}, {Name: partner, ThreeTier: true}}})
 	// A package that permissions can be granted on.
 	h.share("shared")
 	h.cloud.ResetJournal()
@@ -97,7 +99,8 @@ func newHarness(t testing.TB) *harness {
 		t.Fatal(err)
 	}
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(
-		&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}, &v1alpha1.Connection{}, &v1alpha1.ClusterConnection{},
+		&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}, &v1alpha1.PermissionApply{},
+		&v1alpha1.Connection{}, &v1alpha1.ClusterConnection{},
 	)
 	for _, managed := range []object{&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}} {
 		builder = builder.WithIndex(managed, "spec.connectionRef.name", func(o client.Object) []string {
@@ -107,6 +110,9 @@ func newHarness(t testing.TB) *harness {
 			return []string{strings.ToLower(target.ProjectName + "/" + target.Name)}
 		})
 	}
+	builder = builder.WithIndex(&v1alpha1.PermissionApply{}, "spec.projectName", func(o client.Object) []string {
+		return []string{strings.ToLower(o.(*v1alpha1.PermissionApply).Spec.ProjectName)}
+	})
 	h.kube = interceptor.NewClient(builder.
 		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
 	h.restart()
@@ -132,9 +138,11 @@ func (h *harness) newConnection() *v1alpha1.Connection {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "prod", UID: "connection", Generation: 1, Finalizers: []string{v1alpha1.Finalizer}},
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region:      "cn-hangzhou",
-			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api"},
+			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: h.url, ODPS: h.url + "/api", DataWorks: h.url},
 			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: "alibaba"}},
-			RateLimits:  &v1alpha1.AlibabaCloudRateLimits{MaxCompute: &v1alpha1.RateLimit{QPS: 10000, Burst: 20000}},
+			RateLimits: &v1alpha1.AlibabaCloudRateLimits{
+				MaxCompute: &v1alpha1.RateLimit{QPS: 10000, Burst: 20000}, DataWorks: &v1alpha1.DataWorksRateLimit{QPS: 10000, Burst: 20000},
+			},
 		}},
 		Status: v1alpha1.ConnectionStatus{SyncStatus: v1alpha1.SyncStatus{ObservedGeneration: -1}},
 	}
@@ -217,8 +225,9 @@ func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 	roles := controllers.NewProjectRoleReconciler(kube, h.kube, options)
 	packages := controllers.NewMaxComputePackageReconciler(kube, h.kube, options)
 	installations := controllers.NewPackageInstallationReconciler(kube, h.kube, options)
-	roles.Events, packages.Events, installations.Events = h.events, h.events, h.events
-	h.roles, h.packages, h.installations = roles.Reconcile, packages.Reconcile, installations.Reconcile
+	requests := controllers.NewPermissionApplyReconciler(kube, h.kube, options)
+	roles.Events, packages.Events, installations.Events, requests.Events = h.events, h.events, h.events, h.events
+	h.roles, h.packages, h.installations, h.requests = roles.Reconcile, packages.Reconcile, installations.Reconcile, requests.Reconcile
 	h.connection = &controllers.ConnectionReconciler{Client: kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
 }
 
@@ -231,12 +240,27 @@ type crashingTransport struct {
 func (c *crashingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	n := c.harness.calls.Add(1)
 	if c.harness.crash == nil {
-		return c.next.RoundTrip(request)
+		return c.harness.rewritten(c.next.RoundTrip(request))
 	}
 	c.harness.crash(n, true)
 	response, err := c.next.RoundTrip(request)
 	c.harness.crash(n, false)
 	return response, err
+}
+
+// rewritten changes the body of an answer.
+func (h *harness) rewritten(response *http.Response, err error) (*http.Response, error) {
+	if err != nil || h.rewrite == nil {
+		return response, err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	response.Body.Close()
+	response.Body = io.NopCloser(strings.NewReader(h.rewrite(string(body))))
+	response.ContentLength = -1
+	return response, nil
 }
 
 func newRole(name string, acl *v1alpha1.RoleACL) *v1alpha1.ProjectRole {
@@ -265,11 +289,17 @@ func request(obj client.Object) ctrl.Request {
 	return ctrl.Request{NamespacedName: client.ObjectKeyFromObject(obj)}
 }
 
-// object is what the harness can make passes over.
-type object interface {
+// subject is what the harness can make passes over.
+type subject interface {
 	client.Object
-	conditions.Target
+	conditions.Object
 	GetConnectionRef() v1alpha1.ConnectionReference
+}
+
+// object is a subject that manages something in the cloud.
+type object interface {
+	subject
+	conditions.Target
 	GetTarget() v1alpha1.RemoteTarget
 }
 
@@ -277,7 +307,7 @@ type object interface {
 type reconciler func(context.Context, ctrl.Request) (ctrl.Result, error)
 
 // stored returns an object as it is stored, or the zero O, nil, if it is gone.
-func stored[O object](h *harness, obj O) (found O) {
+func stored[O subject](h *harness, obj O) (found O) {
 	h.t.Helper()
 	found = obj.DeepCopyObject().(O)
 	if err := h.kube.Get(context.Background(), client.ObjectKeyFromObject(obj), found); err != nil {
@@ -297,7 +327,7 @@ func (h *harness) get(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
 }
 
 // edited changes the spec, as a user does.
-func edited[O object](h *harness, obj O, change func(O)) {
+func edited[O subject](h *harness, obj O, change func(O)) {
 	h.t.Helper()
 	found := stored(h, obj)
 	change(found)
@@ -312,7 +342,7 @@ func (h *harness) edit(role *v1alpha1.ProjectRole, change func(*v1alpha1.Project
 }
 
 // annotate sets an annotation, as a user does.
-func (h *harness) annotate(obj object, key, value string) {
+func (h *harness) annotate(obj subject, key, value string) {
 	h.t.Helper()
 	found := stored(h, obj)
 	annotations := map[string]string{key: value}
@@ -326,7 +356,7 @@ func (h *harness) annotate(obj object, key, value string) {
 }
 
 // pass makes one pass over an object.
-func (h *harness) pass(obj object) (result ctrl.Result, err error) {
+func (h *harness) pass(obj subject) (result ctrl.Result, err error) {
 	defer func() {
 		switch reason := recover(); reason {
 		case nil:
@@ -343,6 +373,8 @@ func (h *harness) pass(obj object) (result ctrl.Result, err error) {
 		reconcile = h.packages
 	case *v1alpha1.PackageInstallation:
 		reconcile = h.installations
+	case *v1alpha1.PermissionApply:
+		reconcile = h.requests
 	}
 	return reconcile(context.Background(), request(obj))
 }
@@ -354,11 +386,13 @@ var errCrashed = errors.New("the operator errCrashed")
 const backoff = 6 * time.Second
 
 // settled makes passes until one asks for nothing but the next look at the usual interval, or for none. An object that is gone is nil.
-func settled[O object](h *harness, obj O) O {
+func settled[O subject](h *harness, obj O) O {
 	h.t.Helper()
 	for range 20 {
 		result, err := h.pass(obj)
-		h.checkTracked(obj)
+		if managed, ok := any(obj).(object); ok {
+			h.checkTracked(managed)
+		}
 		if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > interval/2) {
 			return stored(h, obj)
 		}
@@ -390,7 +424,7 @@ func (h *harness) exists(obj object) bool {
 }
 
 // isNil tells of an object of any kind whether it is gone.
-func isNil(obj object) bool { return obj == nil || reflect.ValueOf(obj).IsNil() }
+func isNil(obj subject) bool { return obj == nil || reflect.ValueOf(obj).IsNil() }
 
 // checkTracked asserts that nothing is in the cloud that a new operator, with nothing but the API server to go by, would not know of.
 func (h *harness) checkTracked(obj object) {
@@ -408,7 +442,7 @@ func (h *harness) checkTracked(obj object) {
 }
 
 // quiet makes one more pass and asserts that it writes nothing, to the cloud or to the API server.
-func (h *harness) quiet(obj object) {
+func (h *harness) quiet(obj subject) {
 	h.t.Helper()
 	cloudWrites, kubeWrites, version := len(h.cloud.Writes()), h.writes, stored(h, obj).GetResourceVersion()
 	if _, err := h.pass(obj); err != nil {
@@ -422,7 +456,7 @@ func (h *harness) quiet(obj object) {
 	}
 }
 
-func describe(obj object) string {
+func describe(obj subject) string {
 	if isNil(obj) {
 		return "gone"
 	}
@@ -434,7 +468,7 @@ func describe(obj object) string {
 }
 
 // mustBe asserts the Ready condition.
-func mustBe(t testing.TB, obj object, status metav1.ConditionStatus, reason string) {
+func mustBe(t testing.TB, obj subject, status metav1.ConditionStatus, reason string) {
 	t.Helper()
 	if isNil(obj) {
 		t.Fatal("the object is gone")

@@ -9,40 +9,51 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 )
 
-// target is an object that manages something in a project, by the account that its connection stands for.
-type target interface {
-	engine.Object
+// user is an object that uses a connection.
+type user interface {
+	client.Object
+	conditions.Object
 	// GetConnectionRef names the connection.
 	GetConnectionRef() v1alpha1.ConnectionReference
+}
+
+// target is an object that manages something in a project, by the account that its connection stands for.
+type target interface {
+	user
+	engine.Object
 	// GetTarget names what is managed.
 	GetTarget() v1alpha1.RemoteTarget
 	// GetAdoptionPolicy decides what to do when that is there already.
 	GetAdoptionPolicy() v1alpha1.AdoptionPolicy
 }
 
-// kind is a kind of such objects.
+// kind is a kind of users.
 type kind struct {
 	name string
 	// object and list make empty ones.
-	object func() target
+	object func() user
 	list   func() client.ObjectList
 }
 
 var (
 	projectRoles = kind{
-		"ProjectRole", func() target { return &v1alpha1.ProjectRole{} }, func() client.ObjectList { return &v1alpha1.ProjectRoleList{} },
+		"ProjectRole", func() user { return &v1alpha1.ProjectRole{} }, func() client.ObjectList { return &v1alpha1.ProjectRoleList{} },
 	}
 	maxComputePackages = kind{
-		"MaxComputePackage", func() target { return &v1alpha1.MaxComputePackage{} }, func() client.ObjectList { return &v1alpha1.MaxComputePackageList{} },
+		"MaxComputePackage", func() user { return &v1alpha1.MaxComputePackage{} }, func() client.ObjectList { return &v1alpha1.MaxComputePackageList{} },
 	}
 	packageInstallations = kind{
-		"PackageInstallation", func() target { return &v1alpha1.PackageInstallation{} }, func() client.ObjectList { return &v1alpha1.PackageInstallationList{} },
+		"PackageInstallation", func() user { return &v1alpha1.PackageInstallation{} }, func() client.ObjectList { return &v1alpha1.PackageInstallationList{} },
+	}
+	permissionApplies = kind{
+		"PermissionApply", func() user { return &v1alpha1.PermissionApply{} }, func() client.ObjectList { return &v1alpha1.PermissionApplyList{} },
 	}
 	// kinds are all whose objects use connections.
-	kinds = []kind{projectRoles, maxComputePackages, packageInstallations}
+	kinds = []kind{projectRoles, maxComputePackages, packageInstallations, permissionApplies}
 )
 
 // The indexes by which objects are found.
@@ -57,8 +68,8 @@ const (
 // indexes are what every kind is found by.
 var indexes = map[string]client.IndexerFunc{
 	connectionIndex: func(o client.Object) []string {
-		if t, ok := o.(target); ok {
-			return []string{t.GetConnectionRef().String()}
+		if u, ok := o.(user); ok {
+			return []string{u.GetConnectionRef().String()}
 		}
 		return nil
 	},
@@ -71,14 +82,14 @@ var indexes = map[string]client.IndexerFunc{
 }
 
 // objects lists the objects of a kind.
-func (k kind) objects(ctx context.Context, reader client.Reader, opts ...client.ListOption) ([]target, error) {
+func (k kind) objects(ctx context.Context, reader client.Reader, opts ...client.ListOption) ([]user, error) {
 	list := k.list()
 	if err := reader.List(ctx, list, opts...); err != nil {
 		return nil, fmt.Errorf("list objects of kind %s: %w", k.name, err)
 	}
-	found := make([]target, 0, apimeta.LenList(list))
+	found := make([]user, 0, apimeta.LenList(list))
 	err := apimeta.EachListItem(list, func(o runtime.Object) error {
-		found = append(found, o.(target)) //nolint:forcetypeassert // the list is of this kind
+		found = append(found, o.(user)) //nolint:forcetypeassert // the list is of this kind
 		return nil
 	})
 	return found, err

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 )
 
 // The backoff of an object whose passes fail.
@@ -89,8 +92,31 @@ func SetupPackageInstallation(ctx context.Context, mgr ctrl.Manager, options Opt
 		Complete(r)
 }
 
-// common is what the controllers of all kinds watch.
+// SetupPermissionApply adds the controller of PermissionApplies to a manager, and their metrics.
+func SetupPermissionApply(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.PermissionApply{}, projectIndex, projectOf); err != nil {
+		return err
+	}
+	r := NewPermissionApplyReconciler(mgr.GetClient(), mgr.GetAPIReader(), options)
+	r.Events = mgr.GetEventRecorder("permissionapply-controller")
+	b, err := users(ctx, mgr, permissionApplies, options)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.Complete(r), ctrlmetrics.Registry.Register(metrics.Requests{Reader: mgr.GetClient(), Clock: options.Clock}))
+}
+
+// common is what the controllers of all kinds that own a target watch.
 func common(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*builder.Builder, error) {
+	b, err := users(ctx, mgr, k, options)
+	if err != nil {
+		return nil, err
+	}
+	return b.Watches(k.object(), handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient(), k)), builder.WithPredicates(gone())), nil
+}
+
+// users is what the controllers of all kinds that use connections watch.
+func users(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*builder.Builder, error) {
 	for name, values := range indexes {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, k.object(), name, values); err != nil {
 			return nil, err
@@ -98,7 +124,6 @@ func common(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*bu
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(k.object(), builder.WithPredicates(requested())).
-		Watches(k.object(), handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient(), k)), builder.WithPredicates(gone())).
 		Watches(&v1alpha1.Connection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
 		Watches(&v1alpha1.ClusterConnection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
 		WithOptions(options.controller()), nil
@@ -119,20 +144,27 @@ func NewPackageInstallationReconciler(c client.Client, live client.Reader, optio
 	return newReconciler(c, live, options, &installationKind{options.targets(packageInstallations, c)}, func() *v1alpha1.PackageInstallation { return &v1alpha1.PackageInstallation{} })
 }
 
+// NewPermissionApplyReconciler makes the reconciler of PermissionApplies; its caller gives it a recorder of events.
+func NewPermissionApplyReconciler(c client.Client, live client.Reader, options Options) *PermissionApplyReconciler {
+	return &PermissionApplyReconciler{
+		Store: engine.Store[*v1alpha1.PermissionApply]{
+			Client: c, Live: live, New: func() *v1alpha1.PermissionApply { return &v1alpha1.PermissionApply{} }, Finalizer: v1alpha1.Finalizer,
+		},
+		Accounts: options.Accounts, Clock: options.Clock, FirstPoll: min(firstPoll, options.DefaultInterval),
+	}
+}
+
 func (o Options) targets(k kind, reader client.Reader) targets {
 	return targets{kind: k, accounts: o.Accounts, reader: reader, clock: o.Clock, interval: o.DefaultInterval}
 }
 
 func newReconciler[O engine.Object, S any](c client.Client, live client.Reader, options Options, k engine.Kind[O, S], newObject func() O) *engine.Reconciler[O, S] {
 	return &engine.Reconciler[O, S]{
-		Client:          c,
-		Live:            live,
+		Store:           engine.Store[O]{Client: c, Live: live, New: newObject, Finalizer: v1alpha1.Finalizer},
 		Clock:           options.Clock,
 		Kind:            k,
-		New:             newObject,
 		DefaultInterval: options.DefaultInterval,
 		MaxRevocations:  options.MaxRevocations,
-		Finalizer:       v1alpha1.Finalizer,
 	}
 }
 

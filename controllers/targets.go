@@ -68,8 +68,14 @@ func (t targets) account(ctx context.Context, obj target) (*connect.Account, err
 }
 
 // claims tells whether the object has to do with what is in the cloud already.
-func claims(obj target) bool {
-	return conditions.OwnsAnything(obj) || obj.GetTargetStatus().Adopted
+func claims(obj user) bool {
+	switch o := obj.(type) {
+	case target:
+		return conditions.OwnsAnything(o) || o.GetTargetStatus().Adopted
+	case *v1alpha1.PermissionApply:
+		return o.IsSubmitted()
+	}
+	return false
 }
 
 // present tells whether the target is there. find looks for it in a list of at most some age, which all targets of a project share; get
@@ -177,8 +183,9 @@ func (t targets) owner(ctx context.Context, obj target) (target, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, rival := range rivals {
-		if rival.GetUID() == obj.GetUID() || !contends(rival) || !older(rival, obj) {
+	for _, other := range rivals {
+		rival, ok := other.(target)
+		if !ok || rival.GetUID() == obj.GetUID() || !contends(rival) || !older(rival, obj) {
 			continue
 		}
 		same, err := t.accounts.SameEndpoint(ctx, rival, rival.GetConnectionRef(), obj, obj.GetConnectionRef())

@@ -22,6 +22,12 @@ const (
 	ReasonObserved = "Observed"
 	// ReasonProgressing: work is under way, or a write is not visible yet.
 	ReasonProgressing = "Progressing"
+	// ReasonGranted: the request was approved, and the permissions are there.
+	ReasonGranted = "Granted"
+	// ReasonGrantedNarrowed: the request was approved with fewer actions or a shorter time than asked for, and the permissions are there.
+	ReasonGrantedNarrowed = "GrantedNarrowed"
+	// ReasonSubmitted: the request was submitted, which is all that its readyWhen wants.
+	ReasonSubmitted = "Submitted"
 	// ReasonSuspended: the object was suspended before its first pass.
 	ReasonSuspended = "Suspended"
 )
@@ -46,6 +52,10 @@ const (
 	ReasonRemoteRejected = "RemoteRejected"
 	// ReasonSourceNotAvailable: the package to be installed does not exist, is not shared with the project, or cannot be used there.
 	ReasonSourceNotAvailable = "SourceNotAvailable"
+	// ReasonAwaitingApproval: the request waits for a person to approve it.
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonApproved: the request was approved, but its permissions are not there yet.
+	ReasonApproved = "Approved"
 	// ReasonInUse: a Connection is being deleted and waits for the objects that use it.
 	ReasonInUse = "InUse"
 	// ReasonPartiallyApplied: some changes were refused; all others are in place.
@@ -70,6 +80,16 @@ const (
 	ReasonNonConvergent = "NonConvergent"
 	// ReasonCreateResultUnknown: a create was sent, its outcome was lost, and what exists now cannot be told from somebody else's.
 	ReasonCreateResultUnknown = "CreateResultUnknown"
+	// ReasonRejected: an approver refused the request.
+	ReasonRejected = "Rejected"
+	// ReasonWithdrawn: somebody took the request back before it was decided.
+	ReasonWithdrawn = "Withdrawn"
+	// ReasonExpired: the permissions have ended, or nobody decided before the deadline.
+	ReasonExpired = "Expired"
+	// ReasonGrantFailed: the request was approved, but its permissions could not be granted, or not all of them.
+	ReasonGrantFailed = "GrantFailed"
+	// ReasonPartiallyGranted: some orders of the request were granted, others not.
+	ReasonPartiallyGranted = "PartiallyGranted"
 )
 
 const (

@@ -20,6 +20,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&ProjectRole{}, &ProjectRoleList{},
 		&MaxComputePackage{}, &MaxComputePackageList{},
 		&PackageInstallation{}, &PackageInstallationList{},
+		&PermissionApply{}, &PermissionApplyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -59,7 +59,7 @@ func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done
 			return so.done, message, err
 		}
 		r.Kind.Intend(obj, p)
-		if err := r.storeIntent(ctx, obj, stored); err != nil {
+		if err := r.WriteIntent(ctx, obj, stored); err != nil {
 			return so.done, "", err
 		}
 		if err := r.apply(ctx, obj, p.Steps, &so); err != nil {

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,18 +53,12 @@ type Kind[O Object, S any] interface {
 
 // Reconciler drives the objects of one kind.
 type Reconciler[O Object, S any] struct {
-	Client client.Client
-	// Live reads past the cache, to make sure of an object's version before a write to the cloud.
-	Live            client.Reader
-	Events          events.EventRecorder
+	Store[O]
 	Clock           clock.PassiveClock
 	Kind            Kind[O, S]
-	New             func() O
 	DefaultInterval time.Duration
 	// MaxRevocations is how many permissions and members a plan may take away without a person's approval; 0 for any number.
 	MaxRevocations int
-	// Finalizer is on an object from before its first write to the cloud until nothing of it is left there.
-	Finalizer string
 }
 
 // Reconcile makes one pass over one object.
@@ -88,26 +81,26 @@ func (r *Reconciler[O, S]) Reconcile(ctx context.Context, request ctrl.Request) 
 
 func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl.Result, error) {
 	if event, note, ok := untouched(obj, deleting); ok {
-		return ctrl.Result{}, r.release(ctx, obj, event, note)
+		return ctrl.Result{}, r.Release(ctx, obj, event, note)
 	}
 	if obj.IsSuspended() {
-		return ctrl.Result{}, r.suspend(ctx, obj)
+		return ctrl.Result{}, r.Suspend(ctx, obj)
 	}
-	if err := r.addFinalizer(ctx, obj); err != nil {
+	if err := r.AddFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
 	}
 	if conditions.IsDecided(obj) && !conditions.IsRequested(obj) && !deleting {
 		// Nobody has asked for anything: what people have asked for goes first.
 		ctx = cloud.Background(ctx)
 	}
-	stored := snapshot(obj)
+	stored := Snapshot(obj)
 	done, message, err := r.converge(ctx, obj, &stored)
 	if err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)) {
 		return ctrl.Result{}, err
 	}
 	r.announce(obj, done)
 	if deleting && err == nil {
-		return ctrl.Result{}, r.release(ctx, obj, corev1.EventTypeNormal, "")
+		return ctrl.Result{}, r.Release(ctx, obj, corev1.EventTypeNormal, "")
 	}
 	return r.conclude(ctx, obj, stored, message, err)
 }
@@ -144,8 +137,8 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 	}
 	conditions.Set(obj, outcome)
 	conditions.SetHandled(obj)
-	r.warn(obj, stored, outcome)
-	if err := r.store(ctx, obj, stored); err != nil {
+	r.Warn(obj, stored, outcome)
+	if err := r.Write(ctx, obj, stored); err != nil {
 		return ctrl.Result{}, err
 	}
 	switch {
@@ -157,4 +150,11 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 		return ctrl.Result{RequeueAfter: outcome.RetryAfter}, nil
 	}
 	return ctrl.Result{}, failure
+}
+
+// announce makes one event of everything that a pass did.
+func (r *Reconciler[O, S]) announce(obj O, done []plan.Step) {
+	if summary := plan.Summary(done); summary != "" {
+		r.Events.Eventf(obj, nil, corev1.EventTypeNormal, "Applied", "Apply", "%s", summary)
+	}
 }

@@ -145,8 +145,10 @@ func newWorld(t *testing.T, role *v1alpha1.ProjectRole, kind *toy) *world {
 		},
 	}).Build()
 	w.engine = &engine.Reconciler[*v1alpha1.ProjectRole, []string]{
-		Client: w.kube, Live: w.kube, Events: w.events, Clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)), Kind: kind,
-		New: func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} }, DefaultInterval: 10 * time.Minute, Finalizer: v1alpha1.Finalizer,
+		Store: engine.Store[*v1alpha1.ProjectRole]{
+			Client: w.kube, Live: w.kube, Events: w.events, New: func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} }, Finalizer: v1alpha1.Finalizer,
+		},
+		Clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)), Kind: kind, DefaultInterval: 10 * time.Minute,
 	}
 	return w
 }

@@ -8,75 +8,93 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// suspend makes no call to the cloud and leaves the conditions as they are.
-func (r *Reconciler[O, S]) suspend(ctx context.Context, obj O) error {
-	stored := snapshot(obj)
-	conditions.SetSuspended(obj)
-	return r.store(ctx, obj, stored)
+// Stored is an object whose status a Store writes.
+type Stored interface {
+	client.Object
+	conditions.Object
 }
 
-func (r *Reconciler[O, S]) addFinalizer(ctx context.Context, obj O) error {
-	stored := snapshot(obj)
-	if !controllerutil.AddFinalizer(obj, r.Finalizer) {
+// Store is how a reconciler writes the objects of one kind to the API server.
+type Store[O Stored] struct {
+	Client client.Client
+	// Live reads past the cache, to make sure of an object's version before a write to the cloud.
+	Live   client.Reader
+	Events events.EventRecorder
+	New    func() O
+	// Finalizer is on an object from before its first write to the cloud until nothing of it is left there.
+	Finalizer string
+}
+
+// Suspend makes no call to the cloud and leaves the conditions as they are.
+func (s *Store[O]) Suspend(ctx context.Context, obj O) error {
+	stored := Snapshot(obj)
+	conditions.SetSuspended(obj)
+	return s.Write(ctx, obj, stored)
+}
+
+// AddFinalizer makes sure that the object cannot go before what it does in the cloud is taken back.
+func (s *Store[O]) AddFinalizer(ctx context.Context, obj O) error {
+	stored := Snapshot(obj)
+	if !controllerutil.AddFinalizer(obj, s.Finalizer) {
 		return nil
 	}
-	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
+	return s.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
 }
 
 // releaseAttempts is how often the removal of a finalizer is tried against other changes of the object.
 const releaseAttempts = 5
 
-// release lets the object go.
-func (r *Reconciler[O, S]) release(ctx context.Context, obj O, eventType, note string) error {
-	err := r.removeFinalizer(ctx, obj)
+// Release lets the object go.
+func (s *Store[O]) Release(ctx context.Context, obj O, eventType, note string) error {
+	err := s.removeFinalizer(ctx, obj)
 	// Repeated here and not in another pass, which might meet a role of the same name that somebody has made since.
 	for range releaseAttempts {
 		if !apierrors.IsConflict(err) {
 			break
 		}
-		if err = r.Live.Get(ctx, client.ObjectKeyFromObject(obj), obj); err == nil {
-			err = r.removeFinalizer(ctx, obj)
+		if err = s.Live.Get(ctx, client.ObjectKeyFromObject(obj), obj); err == nil {
+			err = s.removeFinalizer(ctx, obj)
 		}
 	}
 	if err == nil && note != "" {
-		r.Events.Eventf(obj, nil, eventType, "Released", "Delete", "%s", note)
+		s.Events.Eventf(obj, nil, eventType, "Released", "Delete", "%s", note)
 	}
 	return err
 }
 
-func (r *Reconciler[O, S]) removeFinalizer(ctx context.Context, obj O) error {
-	stored := snapshot(obj)
-	controllerutil.RemoveFinalizer(obj, r.Finalizer)
-	return r.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
+func (s *Store[O]) removeFinalizer(ctx context.Context, obj O) error {
+	stored := Snapshot(obj)
+	controllerutil.RemoveFinalizer(obj, s.Finalizer)
+	return s.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
 }
 
-// storeIntent stores what is about to be done, so that a crash at any later point finds it. The lock on the object's version makes
+// WriteIntent stores what is about to be done, so that a crash at any later point finds it. The lock on the object's version makes
 // sure that nothing is done on the strength of an old copy.
-func (r *Reconciler[O, S]) storeIntent(ctx context.Context, obj O, stored *O) error {
+func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 	if equality.Semantic.DeepEqual(obj, *stored) {
-		return r.verify(ctx, obj)
+		return s.verify(ctx, obj)
 	}
 	if !conditions.IsCurrent(obj) {
 		conditions.SetProgressing(obj, "applying the changes")
 	}
-	if err := r.store(ctx, obj, *stored); err != nil {
+	if err := s.Write(ctx, obj, *stored); err != nil {
 		return err
 	}
-	*stored = snapshot(obj)
+	*stored = Snapshot(obj)
 	return nil
 }
 
 // verify makes sure that the object has not changed since it was read, where no write of an intent does that.
-func (r *Reconciler[O, S]) verify(ctx context.Context, obj O) error {
-	live := r.New()
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+func (s *Store[O]) verify(ctx context.Context, obj O) error {
+	live := s.New()
+	if err := s.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
 		return err
 	}
 	if live.GetResourceVersion() != obj.GetResourceVersion() {
@@ -85,29 +103,23 @@ func (r *Reconciler[O, S]) verify(ctx context.Context, obj O) error {
 	return nil
 }
 
-// store writes the status if it differs from what is stored. An update carries the version that the object was read at, so it fails
+// Write writes the status if it differs from what is stored. An update carries the version that the object was read at, so it fails
 // if anything has changed since; and it costs the API server less than a patch.
-func (r *Reconciler[O, S]) store(ctx context.Context, obj, stored O) error {
+func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	if equality.Semantic.DeepEqual(obj, stored) {
 		return nil
 	}
-	return r.Client.Status().Update(ctx, obj)
+	return s.Client.Status().Update(ctx, obj)
 }
 
-// announce makes one event of everything that a pass did.
-func (r *Reconciler[O, S]) announce(obj O, done []plan.Step) {
-	if summary := plan.Summary(done); summary != "" {
-		r.Events.Eventf(obj, nil, corev1.EventTypeNormal, "Applied", "Apply", "%s", summary)
-	}
-}
-
-// warn makes an event of a failure that was not there before.
-func (r *Reconciler[O, S]) warn(obj, stored O, outcome conditions.Outcome) {
+// Warn makes an event of a failure that was not there before.
+func (s *Store[O]) Warn(obj, stored O, outcome conditions.Outcome) {
 	if outcome.State != conditions.Ready && conditions.Changed(stored, obj) {
-		r.Events.Eventf(obj, nil, corev1.EventTypeWarning, outcome.Reason, "Reconcile", "%s", outcome.Message)
+		s.Events.Eventf(obj, nil, corev1.EventTypeWarning, outcome.Reason, "Reconcile", "%s", outcome.Message)
 	}
 }
 
-func snapshot[O Object](obj O) O {
+// Snapshot returns a copy of an object, to compare with later.
+func Snapshot[O client.Object](obj O) O {
 	return obj.DeepCopyObject().(O) //nolint:forcetypeassert // a deep copy has the type of its original
 }

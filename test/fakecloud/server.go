@@ -34,6 +34,9 @@ type Options struct {
 	Identities map[string]string
 	// Clock tells the time for signatures, sessions, the journal and rate limits. Default: time.Now.
 	Clock func() time.Time
+	// SignaturesByClock holds the times in signatures against Clock as it is, not as ShiftClock has moved it: for
+	// clients that sign by the machine's clock and let time pass by another.
+	SignaturesByClock bool
 	// Latency is added to every API call. It is real time, whatever Clock says.
 	Latency time.Duration
 	// Exists is how the service says that a role or package is already there.
@@ -63,6 +66,8 @@ const (
 type Server struct {
 	admin http.Handler
 	clock func() time.Time
+	// signaturesByClock: see Options.
+	signaturesByClock bool
 	// shift is how far ShiftClock has moved the clock, in nanoseconds.
 	shift atomic.Int64
 
@@ -97,7 +102,7 @@ type Server struct {
 // New returns a server with the given projects and identities.
 func New(opts Options) *Server {
 	s := &Server{
-		clock:      opts.Clock,
+		clock: opts.Clock, signaturesByClock: opts.SignaturesByClock,
 		exists:     opts.Exists,
 		latency:    opts.Latency,
 		identities: map[string]*keyholder{},

@@ -58,7 +58,11 @@ func (s *Server) identity(id string) (credential, bool) {
 func sameText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 func (s *Server) tooFar(t time.Time) bool {
-	off := s.now().Sub(t)
+	now := s.now()
+	if s.signaturesByClock {
+		now = s.clock()
+	}
+	off := now.Sub(t)
 	return off > clockSkew || off < -clockSkew
 }
 

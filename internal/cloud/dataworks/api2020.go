@@ -221,7 +221,7 @@ func (d *detail2020) order() (order Order, complete bool) {
 		for _, m := range meta.ColumnMetaList {
 			actions := spelled(m.ColumnActions...)
 			if len(actions) == 0 { // the table's
-				actions = slices.DeleteFunc(slices.Clone(own), func(a string) bool { return !slices.Contains(columnActions, a) })
+				actions = slices.DeleteFunc(slices.Clone(own), func(a string) bool { return !slices.Contains(ColumnActions, a) })
 			}
 			object.Columns = append(object.Columns, OrderColumn{Name: m.ColumnName, Actions: actions, Granted: granted(actions)})
 			all = append(all, actions...)
@@ -333,8 +333,8 @@ func (c *client2020) Revoke(ctx context.Context, r Revocation) error {
 		return invalid(op, "no actions are named")
 	}
 	for _, action := range r.Actions {
-		if _, ok := spell(action, columnActions); !ok {
-			return notSupported(op, "version %s of the API can revoke %s, not %q", Version2020, strings.Join(columnActions, ", "), action)
+		if _, ok := spell(action, ColumnActions); !ok {
+			return notSupported(op, "version %s of the API can revoke %s, not %q", Version2020, strings.Join(ColumnActions, ", "), action)
 		}
 	}
 	var answer struct{ RevokeSuccess *bool }

@@ -125,7 +125,7 @@ func (o Object) shares() (ofTable, ofColumns []string) {
 		return canonical(o.Actions), nil
 	}
 	for _, action := range canonical(o.Actions) {
-		if slices.Contains(columnActions, action) {
+		if slices.Contains(ColumnActions, action) {
 			ofColumns = append(ofColumns, action)
 		} else {
 			ofTable = append(ofTable, action)

@@ -152,6 +152,19 @@ func pastDeadline(err error) error {
 	return err
 }
 
+// IsPermanentOnly tells whether a request seems to have been refused because permissions can only be granted for ever, as is documented of
+// 2020-05-18 for projects without LabelSecurity and for columns that need no label. No code is documented, so it goes by the words. Who
+// asks again without a deadline learns whether that was it.
+func IsPermanentOnly(err error) bool {
+	e, ok := errors.AsType[*cloud.Error](err)
+	if !ok || e.Code != cloud.RemoteRejected {
+		return false
+	}
+	text := strings.ToLower(e.RemoteCode + " " + e.Message)
+	speaksOfEnd := strings.Contains(text, "deadline") || strings.Contains(text, "permanent") || strings.Contains(text, "expir")
+	return speaksOfEnd && !strings.Contains(text, "past")
+}
+
 // unexpected is the error of an answer whose members are not those of the documentation.
 func unexpected(op, requestID, message string) error {
 	return &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, HTTPStatus: http.StatusOK, RequestID: requestID, Message: message}

@@ -141,11 +141,11 @@ func checkID(op, id string) error {
 	return nil
 }
 
-// The actions of a table that can be asked for, and those of them that can be for single columns and that can be revoked.
-var (
-	tableActions  = []string{"Select", "Describe", "Drop", "Alter", "Update", "Download"}
-	columnActions = []string{"Select", "Describe", "Download"}
-)
+// tableActions are the actions that can be asked for on a table.
+var tableActions = []string{"Select", "Describe", "Drop", "Alter", "Update", "Download"}
+
+// ColumnActions are those of them that can be for single columns, and that 2020-05-18 can revoke.
+var ColumnActions = []string{"Select", "Describe", "Download"}
 
 // spell returns an action as the documentation spells it, if it is among those that are known.
 func spell(action string, known []string) (string, bool) {

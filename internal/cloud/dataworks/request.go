@@ -124,7 +124,7 @@ func (o Object) check(op string, isTable bool) error {
 			return invalid(op, "%q cannot be the name of a column of %s", c.Name, o.Name)
 		}
 		names = append(names, c.Name)
-		if err := checkActions(op, o.Name+"."+c.Name, c.Actions, isTable, columnActions); err != nil {
+		if err := checkActions(op, o.Name+"."+c.Name, c.Actions, isTable, ColumnActions); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,367 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/dataworks"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+)
+
+// Orders are looked at until they are decided: the older one is, the less often. Nobody waits for a look unless it was asked for, so each
+// waits for its turn among all orders of the account; the calls that are left, of a second or of a day, are for the one that has
+// waited longest.
+
+const (
+	// firstPoll is how long after its submission an order is first looked at, unless the manager's interval is shorter.
+	firstPoll = time.Minute
+	// lastPoll is the longest time between two looks at an order.
+	lastPoll = 4 * time.Hour
+	// pollShare is how many times as old as the time between two looks an order is.
+	pollShare = 10
+	// firstLookRetry is how soon a look is repeated that has failed; doubled each time.
+	firstLookRetry = 5 * time.Second
+	// maxComment is what the schema allows of an approver's comment.
+	maxComment = 1024
+	// aMoment is by how much times that mean the same may differ.
+	aMoment = time.Second
+)
+
+// look is what is remembered of the last look at an order.
+type look struct {
+	at, due time.Time
+	// failures counts looks in a row that have failed, and failure says why the last did.
+	failures int
+	failure  error
+}
+
+func (r *PermissionApplyReconciler) lastLook(id string) look {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.looks[id]
+}
+
+func (r *PermissionApplyReconciler) remember(id string, l look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.looks == nil {
+		r.looks = map[string]look{}
+	}
+	r.looks[id] = l
+}
+
+func (r *PermissionApplyReconciler) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.looks, id)
+}
+
+// isDecided tells whether nobody will decide about an order any more, and nothing more come of it.
+func isDecided(o *v1alpha1.PermissionOrder) bool {
+	return o.State != v1alpha1.RequestPending && o.State != v1alpha1.RequestApproved
+}
+
+// look reads the orders that are due.
+func (p *requestPass) look(ctx context.Context) error {
+	var first error
+	for i := range p.obj.Status.Orders {
+		o := &p.obj.Status.Orders[i]
+		err := p.lookAt(ctx, o)
+		if first == nil {
+			first = err
+		}
+		if failed(err) {
+			break
+		}
+	}
+	return first
+}
+
+// lookAt reads an order if it is due and if it is its turn.
+func (p *requestPass) lookAt(ctx context.Context, o *v1alpha1.PermissionOrder) error {
+	if p.requested && o.RevokedAt == nil {
+		return p.read(ctx, o)
+	}
+	if isDecided(o) {
+		return nil
+	}
+	last := p.lastLook(o.ID)
+	if last.due.IsZero() {
+		last.due = p.firstDue(o)
+	}
+	if p.deleting && last.at.Before(p.obj.DeletionTimestamp.Time) {
+		// Somebody waits for the object to go.
+		return p.read(ctx, o)
+	}
+	wait := last.due.Sub(p.Clock.Now())
+	if wait <= 0 {
+		wait = p.account.Turn(types.UID(o.ID), last.due)
+	}
+	if wait > 0 {
+		p.within(wait)
+		return last.failure
+	}
+	return p.read(cloud.Background(ctx), o)
+}
+
+// firstDue is when an order is looked at that this process has not looked at yet. One that is new is given some time.
+func (p *requestPass) firstDue(o *v1alpha1.PermissionOrder) time.Time {
+	if o.SubmittedAt == nil {
+		return p.obj.CreationTimestamp.Time
+	}
+	return o.SubmittedAt.Add(p.FirstPoll)
+}
+
+// read reads an order and records what it says.
+func (p *requestPass) read(ctx context.Context, o *v1alpha1.PermissionOrder) error {
+	service, err := p.account.DataWorks(o.APIVersion)
+	if err != nil {
+		return err
+	}
+	order, err := service.Get(ctx, o.ID)
+	if err == nil {
+		err = p.record(o, order)
+	} else if cloud.IsNotFound(err) {
+		err = conditions.Wait(v1alpha1.ReasonUnexpectedResponse, "DataWorks says that order %s does not exist, and it was made", o.ID)
+	}
+	err = p.noticed(err)
+	switch {
+	case conditions.IsShutdown(ctx, err):
+		return err
+	case isDecided(o):
+		p.forget(o.ID)
+		p.account.Unused(types.UID(o.ID))
+		return err
+	}
+	p.remember(o.ID, p.next(o, err))
+	p.within(p.lastLook(o.ID).due.Sub(p.Clock.Now()))
+	return err
+}
+
+// next says when an order is to be looked at again.
+func (p *requestPass) next(o *v1alpha1.PermissionOrder, failure error) look {
+	now := p.Clock.Now()
+	wait := p.poll(now.Sub(p.firstDue(o)))
+	l := look{at: now, failure: failure}
+	if failure != nil {
+		l.failures = p.lastLook(o.ID).failures + 1
+		wait = min(wait, firstLookRetry<<min(l.failures-1, 10))
+		wait = max(wait, conditions.FromError(failure).RetryAfter)
+	}
+	l.due = now.Add(conditions.Jitter(wait, 0))
+	return l
+}
+
+// poll is the time between two looks at an order of some age.
+func (p *requestPass) poll(age time.Duration) time.Duration {
+	wait := min(max(age/pollShare, p.FirstPoll), lastPoll)
+	if longest := p.obj.GetInterval(); longest > 0 {
+		wait = min(wait, longest)
+	}
+	return wait
+}
+
+// requestStates is what the states of orders are in the status.
+var requestStates = map[dataworks.State]v1alpha1.RequestState{
+	dataworks.Pending: v1alpha1.RequestPending, dataworks.Approved: v1alpha1.RequestApproved, dataworks.Granted: v1alpha1.RequestGranted,
+	dataworks.GrantFailed: v1alpha1.RequestGrantFailed, dataworks.Rejected: v1alpha1.RequestRejected, dataworks.Withdrawn: v1alpha1.RequestWithdrawn,
+	dataworks.Deleted: v1alpha1.RequestWithdrawn,
+}
+
+// record puts what the service says of an order into the status. A state that is not known changes nothing: least of all is it read as
+// granted.
+func (p *requestPass) record(o *v1alpha1.PermissionOrder, order dataworks.Order) error {
+	state, known := requestStates[order.State]
+	if !known {
+		return conditions.Wait(v1alpha1.ReasonUnexpectedResponse, "order %s is in a state that this operator does not know, so nothing is concluded from it", o.ID)
+	}
+	if isDecided(o) && (state == v1alpha1.RequestPending || state == v1alpha1.RequestApproved) {
+		return nil // read from a copy that is behind
+	}
+	o.State = state
+	o.Comment = conditions.Cut(order.Comment, maxComment)
+	if !order.Submitted.IsZero() {
+		o.SubmittedAt = moment(order.Submitted)
+	}
+	o.FinishedAt, o.GrantedUntil, o.Granted, o.Narrowed = moment(order.Finished), nil, p.granted(o, order), false
+	if len(o.Granted) == 0 {
+		return nil
+	}
+	o.GrantedUntil, o.Narrowed = moment(order.Deadline), p.isNarrowed(o, order)
+	asked := p.obj.Status.RequestedUntil
+	if o.APIVersion == dataworks.Version2020 && asked != nil && !order.Deadline.Before(dataworks.Permanent) {
+		// It grants for ever where it cannot do otherwise; an approver cannot say so in its name.
+		p.obj.Status.RevokeAtDeadline = true
+	}
+	return nil
+}
+
+// moment is a time as the API server stores it; nil for the zero time.
+func moment(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(metav1.NewTime(t.Truncate(time.Second)))
+}
+
+// granted lists what came of an order. Objects of the same name, actions and end are one entry for all who got them; what was revoked stays
+// so.
+func (p *requestPass) granted(o *v1alpha1.PermissionOrder, order dataworks.Order) []v1alpha1.GrantedObject {
+	var all []v1alpha1.GrantedObject
+	for _, object := range order.Objects {
+		if len(object.Granted) == 0 {
+			continue
+		}
+		users := order.Grantees
+		if object.Grantee != "" {
+			users = []string{object.Grantee}
+		}
+		g := v1alpha1.GrantedObject{
+			SchemaName: apiSchema(object.Schema), Name: object.Name, Actions: object.Granted, UserIDs: users, Until: moment(object.Deadline),
+		}
+		i := slices.IndexFunc(all, func(have v1alpha1.GrantedObject) bool {
+			return have.SchemaName == g.SchemaName && have.Name == g.Name && slices.Equal(have.Actions, g.Actions) && have.Until.Equal(g.Until)
+		})
+		if i < 0 {
+			all = append(all, g)
+			continue
+		}
+		all[i].UserIDs = append(all[i].UserIDs, users...)
+	}
+	for i := range all {
+		g := &all[i]
+		slices.Sort(g.UserIDs)
+		if g.UserIDs = slices.Compact(g.UserIDs); len(g.UserIDs) == 0 || slices.Equal(g.UserIDs, sorted(p.obj.Spec.ApplyUserIDs)) {
+			g.UserIDs = p.usersOf(o)
+		}
+		g.Revoked = slices.ContainsFunc(o.Granted, func(before v1alpha1.GrantedObject) bool {
+			return before.Revoked && before.SchemaName == g.SchemaName && before.Name == g.Name && slices.Equal(before.UserIDs, g.UserIDs)
+		})
+	}
+	return all
+}
+
+// usersOf returns the users of the call that made an order; nil for all of the request.
+func (p *requestPass) usersOf(o *v1alpha1.PermissionOrder) []string {
+	for _, s := range p.obj.Status.Submissions {
+		if slices.Contains(s.OrderIDs, o.ID) {
+			return s.UserIDs
+		}
+	}
+	return nil
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}
+
+// isNarrowed tells whether an order grants less than was asked for, or for a shorter time.
+func (p *requestPass) isNarrowed(o *v1alpha1.PermissionOrder, order dataworks.Order) bool {
+	end := dataworks.Permanent
+	if asked := p.obj.Status.RequestedUntil; asked != nil {
+		end = asked.Time
+	}
+	if !order.Deadline.IsZero() && order.Deadline.Before(end.Add(-aMoment)) {
+		return true
+	}
+	granted := map[pair]bool{}
+	for _, object := range order.Objects {
+		for _, g := range grantedPairs(object) {
+			granted[g] = true
+		}
+	}
+	for _, s := range p.obj.Status.Submissions {
+		if !slices.Contains(s.OrderIDs, o.ID) {
+			continue
+		}
+		for _, object := range p.request(s).Objects {
+			if isElsewhere(object, order) {
+				continue
+			}
+			for _, who := range grantees(order) {
+				if slices.ContainsFunc(askedPairs(object, who), func(asked pair) bool { return !granted[asked] && !granted[asked.ofTable()] }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// isElsewhere tells whether an object of a call is in another of its orders.
+func isElsewhere(object dataworks.Object, order dataworks.Order) bool {
+	return !slices.ContainsFunc(order.Objects, func(o dataworks.OrderObject) bool {
+		return strings.EqualFold(apiSchema(o.Schema), apiSchema(object.Schema)) && strings.EqualFold(o.Name, object.Name)
+	})
+}
+
+// grantees are those by whom the objects of an order are told apart.
+func grantees(order dataworks.Order) []string {
+	var out []string
+	for _, o := range order.Objects {
+		if !slices.Contains(out, o.Grantee) {
+			out = append(out, o.Grantee)
+		}
+	}
+	return out
+}
+
+// pair is an action on a table, or on one of its columns.
+type pair struct{ grantee, table, column, action string }
+
+func newPair(grantee, schema, table, column, action string) pair {
+	return pair{grantee, strings.ToLower(apiSchema(schema) + "." + table), strings.ToLower(column), strings.ToLower(action)}
+}
+
+// ofTable is the same action on all columns.
+func (p pair) ofTable() pair {
+	p.column = ""
+	return p
+}
+
+func isForColumns(action string) bool { return slices.Contains(dataworks.ColumnActions, action) }
+
+// askedPairs are what was asked for on a table.
+func askedPairs(o dataworks.Object, grantee string) []pair {
+	var pairs []pair
+	for _, a := range o.Actions {
+		if len(o.Columns) == 0 || !isForColumns(a) {
+			pairs = append(pairs, newPair(grantee, o.Schema, o.Name, "", a))
+		}
+	}
+	for _, c := range o.Columns {
+		actions := c.Actions
+		if len(actions) == 0 {
+			actions = slices.DeleteFunc(slices.Clone(o.Actions), func(a string) bool { return !isForColumns(a) })
+		}
+		for _, a := range actions {
+			pairs = append(pairs, newPair(grantee, o.Schema, o.Name, c.Name, a))
+		}
+	}
+	return pairs
+}
+
+// grantedPairs are what was granted on a table.
+func grantedPairs(o dataworks.OrderObject) []pair {
+	var pairs []pair
+	for _, a := range o.Granted {
+		if len(o.Columns) == 0 || !isForColumns(a) {
+			pairs = append(pairs, newPair(o.Grantee, o.Schema, o.Name, "", a))
+		}
+	}
+	for _, c := range o.Columns {
+		for _, a := range c.Granted {
+			pairs = append(pairs, newPair(o.Grantee, o.Schema, o.Name, c.Name, a))
+		}
+	}
+	return pairs
+}

@@ -1,0 +1,94 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+)
+
+// overdueAfter is how long the operator may take to end what has come to its end.
+const overdueAfter = time.Minute
+
+// collectTimeout bounds one collection, which reads the cache.
+const collectTimeout = 5 * time.Second
+
+var (
+	requestsDesc = prometheus.NewDesc("maxcompute_operator_permission_requests",
+		"PermissionApplies by state; without a state if they were not submitted yet.", []string{"state"}, nil)
+	oldestDesc = prometheus.NewDesc("maxcompute_operator_permission_request_oldest_pending_seconds",
+		"Age of the oldest permission request that waits for its approver, in seconds; 0 if there is none.", nil, nil)
+	overdueDesc = prometheus.NewDesc("maxcompute_operator_permission_request_overdue_expiries",
+		"PermissionApplies whose permissions the operator had to revoke at their deadline, more than a minute ago, and has not. Must be 0.", nil, nil)
+)
+
+// states are those that are always reported, so that a dashboard shows a 0 where there is none.
+var states = []v1alpha1.RequestState{
+	"", v1alpha1.RequestPending, v1alpha1.RequestApproved, v1alpha1.RequestGranted, v1alpha1.RequestPartiallyGranted,
+	v1alpha1.RequestRejected, v1alpha1.RequestGrantFailed, v1alpha1.RequestWithdrawn, v1alpha1.RequestExpired,
+}
+
+// Requests counts PermissionApplies each time it is asked. It implements prometheus.Collector.
+type Requests struct {
+	// Reader reads the objects from the manager's cache.
+	Reader client.Reader
+	Clock  clock.PassiveClock
+}
+
+// Describe implements prometheus.Collector.
+func (Requests) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- requestsDesc
+	descriptions <- oldestDesc
+	descriptions <- overdueDesc
+}
+
+// Collect implements prometheus.Collector.
+func (r Requests) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	list := &v1alpha1.PermissionApplyList{}
+	if err := r.Reader.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		out <- prometheus.NewInvalidMetric(requestsDesc, err)
+		return
+	}
+	now := r.Clock.Now()
+	counts, oldest, overdue := map[v1alpha1.RequestState]int{}, time.Duration(0), 0
+	for i := range list.Items {
+		apply := &list.Items[i]
+		counts[apply.Status.State]++
+		if at := apply.Status.SubmissionTime; at != nil && apply.Status.State == v1alpha1.RequestPending {
+			oldest = max(oldest, now.Sub(at.Time))
+		}
+		if IsOverdue(apply, now) {
+			overdue++
+		}
+	}
+	gauge := func(description *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...)
+	}
+	for _, state := range states {
+		gauge(requestsDesc, float64(counts[state]), string(state))
+	}
+	gauge(oldestDesc, oldest.Seconds())
+	gauge(overdueDesc, float64(overdue))
+}
+
+// IsOverdue tells whether somebody still has what the operator should have revoked at a deadline.
+func IsOverdue(apply *v1alpha1.PermissionApply, now time.Time) bool {
+	status := apply.Status
+	if !status.RevokeAtDeadline || status.RequestedUntil == nil || now.Sub(status.RequestedUntil.Time) <= overdueAfter {
+		return false
+	}
+	for _, o := range status.Orders {
+		for _, g := range o.Granted {
+			if !g.Revoked {
+				return true
+			}
+		}
+	}
+	return false
+}
