@@ -22,9 +22,11 @@ func (b *Testbed) NewConnection(namespace string, qps int32) *v1alpha1.Connectio
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "prod"},
 		Spec: v1alpha1.ConnectionSpec{AlibabaCloud: &v1alpha1.AlibabaCloudConnection{
 			Region:      "cn-hangzhou",
-			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: b.CloudURL, ODPS: b.CloudURL + "/api"},
+			Endpoints:   &v1alpha1.AlibabaCloudEndpoints{MaxCompute: b.CloudURL, ODPS: b.CloudURL + "/api", DataWorks: b.CloudURL},
 			Credentials: v1alpha1.AlibabaCloudCredentials{SecretRef: &v1alpha1.SecretReference{Name: "alibaba"}},
-			RateLimits:  &v1alpha1.AlibabaCloudRateLimits{MaxCompute: &v1alpha1.RateLimit{QPS: qps}},
+			RateLimits: &v1alpha1.AlibabaCloudRateLimits{
+				MaxCompute: &v1alpha1.RateLimit{QPS: qps}, DataWorks: &v1alpha1.DataWorksRateLimit{QPS: qps, Burst: qps},
+			},
 		}},
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -93,12 +95,33 @@ func (b *Testbed) setUp(ctx context.Context, root string) error {
 	if b.Manager.log, err = os.Create(filepath.Join(b.dir, "manager.log")); err != nil {
 		return err
 	}
+	if err := b.applyPolicies(ctx, filepath.Join(root, "config/crd/deadline_policy.yaml")); err != nil {
+		return fmt.Errorf("install the admission policies: %w", err)
+	}
 	if err := b.grantRights(ctx, filepath.Join(root, "config/rbac/role.yaml")); err != nil {
 		return fmt.Errorf("grant the manager its rights: %w", err)
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", b.Manager.binary, root)
 	build.Stderr = os.Stderr
 	return build.Run()
+}
+
+// applyPolicies creates the objects of a file.
+func (b *Testbed) applyPolicies(ctx context.Context, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for part := range strings.SplitSeq(string(text), "\n---\n") {
+		obj := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(part), obj); err != nil {
+			return err
+		}
+		if err := b.Kube.Create(ctx, obj); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // grantRights makes a user that may do what the manager's role says, and writes its kubeconfig.
