@@ -56,9 +56,9 @@ func (b *budget) least(background bool) int {
 	return 1
 }
 
-// closed is how long it takes until there is room for a call, 0 if there is.
-func (b *budget) closed(now time.Time, background bool) time.Duration {
-	missing := b.least(background) - (b.perDay - b.sum() - b.reserved)
+// closed is how long it takes until there is room for a call behind others, 0 if there is.
+func (b *budget) closed(now time.Time, background bool, ahead int) time.Duration {
+	missing := b.least(background) + ahead - (b.perDay - b.sum() - b.reserved)
 	if b.perDay == 0 || missing <= 0 {
 		return 0
 	}
@@ -73,7 +73,7 @@ func (b *budget) closed(now time.Time, background bool) time.Duration {
 
 // reserve keeps room for a call, or says why there is none.
 func (b *budget) reserve(now time.Time, background bool) error {
-	if wait := b.closed(now, background); wait > 0 {
+	if wait := b.closed(now, background, 0); wait > 0 {
 		return b.refusal(background, wait)
 	}
 	b.reserved++

@@ -314,8 +314,8 @@ func (r *Resolver) source(uid types.UID) *source {
 }
 
 // sweep drops the connections that nobody has asked for in a while, for they may be gone, the accounts that no connection stands for
-// any more, those of connections that are gone and of credentials that were replaced, and the limiters of such accounts, once they know of no
-// call that counts towards a budget.
+// any more, those of connections that are gone and of credentials that were replaced, and the limiters of such accounts, once they are
+// idle.
 func (r *Resolver) sweep() {
 	r.swept = r.Clock.Now()
 	accounts, used := map[string]bool{}, map[*limiter]bool{}
@@ -332,5 +332,5 @@ func (r *Resolver) sweep() {
 		}
 		return !accounts[key]
 	})
-	maps.DeleteFunc(r.limiters, func(_ string, l *limiter) bool { return !used[l] && !l.spent() })
+	maps.DeleteFunc(r.limiters, func(_ string, l *limiter) bool { return !used[l] && l.idle() })
 }

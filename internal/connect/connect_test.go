@@ -30,6 +30,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/dataworks"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
@@ -498,6 +499,14 @@ func TestConnectionsThatSayTheSameShareAnAccount(t *testing.T) {
 		"another key":      {func(*v1alpha1.AlibabaCloudConnection) {}, "other", false},
 		"another region":   {func(c *v1alpha1.AlibabaCloudConnection) { c.Region = "cn-shanghai" }, "keys", false},
 		"another endpoint": {func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.ODPS += "2" }, "keys", false},
+		"another DataWorks": {func(c *v1alpha1.AlibabaCloudConnection) {
+			c.Endpoints.DataWorks = "https://dataworks-vpc.cn-hangzhou.aliyuncs.com"
+		}, "keys", false},
+		"the same DataWorks": {func(c *v1alpha1.AlibabaCloudConnection) {
+			c.Endpoints.DataWorks = "https://dataworks.cn-hangzhou.aliyuncs.com"
+		}, "keys", true},
+		"another version of DataWorks":   {func(c *v1alpha1.AlibabaCloudConnection) { c.DataWorksAPIVersion = dataworks.Version2024 }, "keys", false},
+		"the default version, spelt out": {func(c *v1alpha1.AlibabaCloudConnection) { c.DataWorksAPIVersion = dataworks.Version2020 }, "keys", true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

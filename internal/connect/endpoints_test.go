@@ -94,9 +94,10 @@ func TestWhereSignedRequestsMayGo(t *testing.T) {
 		"even then no name":                    {"http://user:pass@localhost:8080", connect.EndpointPolicy{AllowInsecure: true}, v1alpha1.ReasonInvalidSpec},
 	}
 	fields := map[string]func(*v1alpha1.AlibabaCloudEndpoints, string){
-		"OpenAPI": func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.MaxCompute = endpoint },
-		"ODPS":    func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.ODPS = endpoint },
-		"STS":     func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.STS = endpoint },
+		"OpenAPI":   func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.MaxCompute = endpoint },
+		"ODPS":      func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.ODPS = endpoint },
+		"STS":       func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.STS = endpoint },
+		"DataWorks": func(e *v1alpha1.AlibabaCloudEndpoints, endpoint string) { e.DataWorks = endpoint },
 	}
 	for field, set := range fields {
 		for name, tc := range tests {

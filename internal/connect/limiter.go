@@ -266,10 +266,11 @@ func (l *limiter) settle() {
 	l.serve(now)
 }
 
-// spent tells whether calls have been let through that count towards a budget. Forgetting them would give the budget out twice.
-func (l *limiter) spent() bool {
+// idle tells whether nothing is lost with the limiter: neither calls that count towards a budget, which could be made again then, nor turns
+// that are saved up for somebody who waits for one.
+func (l *limiter) idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fill()
-	return l.budget.perDay > 0 && l.budget.sum()+l.budget.reserved > 0
+	now := l.fill()
+	return (l.budget.perDay == 0 || l.budget.sum()+l.budget.reserved == 0) && !l.turns.awaited(now)
 }

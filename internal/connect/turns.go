@@ -49,18 +49,19 @@ func (t *turns) fill(now time.Time, rate, size float64) {
 	}
 }
 
-// ask gives a turn, or says when to ask again; no turn is given for the time of closed. For each of those who are due longer, a token is
-// kept: who goes ahead of one that has not come back yet does not make him wait.
-func (t *turns) ask(now time.Time, uid types.UID, due time.Time, rate float64, closed time.Duration) time.Duration {
-	missing := float64(t.ahead(now, uid, due)) + 1 - t.tokens
+// ask gives a turn, or says when to ask again. closed is how long a call cannot be made that others are ahead of. For each of those who are
+// due longer, a token and a call are kept: who goes ahead of one that has not come back yet does not make him wait.
+func (t *turns) ask(now time.Time, uid types.UID, due time.Time, rate float64, closed func(ahead int) time.Duration) time.Duration {
+	ahead := t.ahead(now, uid, due)
+	missing, shut := float64(ahead)+1-t.tokens, closed(ahead)
 	// What has been poured in drop by drop may lack a little to a whole.
-	if missing <= 1e-6 && closed <= 0 {
+	if missing <= 1e-6 && shut <= 0 {
 		t.tokens--
 		delete(t.waiting, uid)
 		return 0
 	}
 	seconds := min(missing/rate, latest.Seconds())
-	wait := min(max(time.Duration(math.Ceil(seconds*float64(time.Second))), closed, soonest), latest)
+	wait := min(max(time.Duration(math.Ceil(seconds*float64(time.Second))), shut, soonest), latest)
 	t.waiting[uid] = waiter{due: due, until: now.Add(wait + max(patience, time.Duration(lateness*float64(wait))))}
 	return wait
 }
@@ -78,6 +79,16 @@ func (t *turns) ahead(now time.Time, uid types.UID, due time.Time) int {
 		}
 	}
 	return ahead
+}
+
+// awaited tells whether somebody is expected to ask again.
+func (t *turns) awaited(now time.Time) bool {
+	for _, w := range t.waiting {
+		if !now.After(w.until) {
+			return true
+		}
+	}
+	return false
 }
 
 // turnRate is how many turns a second there are.
@@ -103,7 +114,9 @@ func (l *limiter) turn(uid types.UID, due time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.fill()
-	return l.turns.ask(now, uid, due, l.turnRate(), max(l.paused.Sub(now), l.budget.closed(now, true)))
+	return l.turns.ask(now, uid, due, l.turnRate(), func(ahead int) time.Duration {
+		return max(l.paused.Sub(now), l.budget.closed(now, true, ahead))
+	})
 }
 
 func (l *limiter) unused(uid types.UID) {

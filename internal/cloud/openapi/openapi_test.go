@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
@@ -249,6 +250,47 @@ func TestTheLimiterIsToldOfRefusalsForTheRate(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, limiter.throttled); diff != "" {
 				t.Errorf("what the limiter was told (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// closed is a limiter that lets nothing through.
+type closed struct{ err error }
+
+func (l closed) Wait(context.Context) (time.Time, error) { return time.Time{}, l.err }
+
+func (closed) Throttled(time.Time, time.Duration) { panic("a call was throttled that was not sent") }
+
+func TestWhatTheLimiterRefusesIsNotSent(t *testing.T) {
+	full := errors.New("no room")
+	budget := &cloud.Error{Code: cloud.RemoteUnavailable, Message: "not sent: the budget is used up", Throttled: true, RetryAfter: time.Hour}
+	tests := map[string]struct {
+		err  error
+		want cloud.Error
+	}{
+		"an error of its own": {full, cloud.Error{
+			Code: cloud.RemoteUnavailable, Op: "get it", Message: "not sent: the account's rate limit leaves no room in time", Throttled: true, Err: full,
+		}},
+		"a refusal that says why": {fmt.Errorf("wrapped: %w", budget), cloud.Error{
+			Code: cloud.RemoteUnavailable, Op: "get it", Message: "not sent: the budget is used up", Throttled: true, RetryAfter: time.Hour,
+		}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }, func(config *openapi.Config) {
+				config.Transport.Limiter = closed{tc.err}
+			})
+			err := c.Do(t.Context(), openapi.Call{Action: "Get", Op: "get it", Method: http.MethodGet}, ignore)
+			got, ok := errors.AsType[*cloud.Error](err)
+			if !ok {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(tc.want, *got, cmpopts.EquateErrors()); diff != "" {
+				t.Errorf("the error (-want +got):\n%s", diff)
+			}
+			if !cloud.Refused(err) || budget.Op != "" {
+				t.Errorf("refused: %v; the limiter's own error has the operation %q", cloud.Refused(err), budget.Op)
 			}
 		})
 	}
