@@ -194,6 +194,10 @@ func TestEveryReasonIsProvoked(t *testing.T) {
 	covered := []string{
 		conditions.Succeeded("").Reason, conditions.Observed("").Reason,
 		v1alpha1.ReasonSuspended, // see TestAnObjectThatIsBornSuspendedSaysSo
+		// Requests decide about themselves: see TestEveryStateOfARequest, TestSeveralOrdersOfOneRequest, TestReadyWhenSubmitted and
+		// TestTheServiceEndsWhatItCan.
+		v1alpha1.ReasonGranted, v1alpha1.ReasonGrantedNarrowed, v1alpha1.ReasonSubmitted, v1alpha1.ReasonAwaitingApproval, v1alpha1.ReasonApproved,
+		v1alpha1.ReasonRejected, v1alpha1.ReasonWithdrawn, v1alpha1.ReasonExpired, v1alpha1.ReasonGrantFailed, v1alpha1.ReasonPartiallyGranted,
 	}
 	for _, outcome := range targetOutcomes(t) {
 		covered = append(covered, outcome.Reason)
