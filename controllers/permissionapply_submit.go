@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -153,8 +152,14 @@ func (p *requestPass) columns(ctx context.Context, o v1alpha1.ApplyObject) ([]st
 // token makes the token of a request: the same for the same request of the same object only. The service must not meet a token with two
 // different requests.
 func (p *requestPass) token(whole v1alpha1.Submission) string {
-	content, _ := json.Marshal([]any{whole, p.obj.Status.RequestedUntil, p.obj.Spec.Reason}) //nolint:errchkjson // nothing in it can fail
-	sum := sha256.Sum256(content)
+	var content strings.Builder
+	for _, o := range whole.Objects {
+		fmt.Fprintf(&content, "%q.%q %q\n", o.SchemaName, o.Name, o.Columns)
+	}
+	if until := p.obj.Status.RequestedUntil; until != nil {
+		fmt.Fprintf(&content, "%d", until.Unix())
+	}
+	sum := sha256.Sum256([]byte(content.String()))
 	return fmt.Sprintf("%s-%s", p.obj.UID, hex.EncodeToString(sum[:4]))
 }
 

@@ -51,16 +51,19 @@ func stateOfRequest(obj *v1alpha1.PermissionApply, over bool, now time.Time) v1a
 		return v1alpha1.RequestExpired
 	case len(status.Orders) == 0:
 		return ""
-	case states[v1alpha1.RequestPending] > 0 || len(status.Orders) < all:
+	case len(status.Orders) < all:
 		return v1alpha1.RequestPending
-	case states[v1alpha1.RequestApproved] > 0:
-		return v1alpha1.RequestApproved
-	case granted == all:
-		return v1alpha1.RequestGranted
-	case granted > 0:
+	case granted > 0 && granted < all && states[v1alpha1.RequestPending]+states[v1alpha1.RequestApproved] == 0:
 		return v1alpha1.RequestPartiallyGranted
 	}
-	for _, state := range []v1alpha1.RequestState{v1alpha1.RequestGrantFailed, v1alpha1.RequestRejected} {
+	return mostTelling(states)
+}
+
+// mostTelling is the state, of those that there are, that says most about the whole: what is not decided comes first.
+func mostTelling(states map[v1alpha1.RequestState]int) v1alpha1.RequestState {
+	for _, state := range []v1alpha1.RequestState{
+		v1alpha1.RequestPending, v1alpha1.RequestApproved, v1alpha1.RequestGranted, v1alpha1.RequestGrantFailed, v1alpha1.RequestRejected,
+	} {
 		if states[state] > 0 {
 			return state
 		}
@@ -106,11 +109,11 @@ func (p *requestPass) outcome() conditions.Outcome {
 		return conditions.Outcome{State: conditions.Ready, Reason: v1alpha1.ReasonGranted, Message: message}
 	case v1alpha1.RequestExpired:
 		return conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonExpired, Message: p.expiry() + message}
-	case "":
-		return conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "the request is being submitted"}
+	case v1alpha1.RequestPartiallyGranted, v1alpha1.RequestRejected, v1alpha1.RequestGrantFailed, v1alpha1.RequestWithdrawn:
+		// These states are reasons, too.
+		return conditions.Outcome{State: conditions.Stalled, Reason: string(status.State), Message: message}
 	}
-	// The other states are reasons, too.
-	return conditions.Outcome{State: conditions.Stalled, Reason: string(status.State), Message: message}
+	return conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: "the request is being submitted"}
 }
 
 // expiry says how a request came to its end.

@@ -151,7 +151,7 @@ func TestSeveralOrdersOfOneRequest(t *testing.T) {
 			t.Run(name+" "+version, func(t *testing.T) {
 				t.Parallel()
 				h := requestWorld(t, version)
-				h.cloud.SetApprovers(project, "customers", "182293110499999999")
+				h.must(h.cloud.SetApprovers(project, "customers", "182293110499999999"))
 				apply := newRequest("report", twoTables)
 				h.create(apply)
 				h.step(apply)
@@ -211,7 +211,7 @@ func TestWhatIsAskedFor(t *testing.T) {
 				h.must(h.cloud.ApproveOrder(h.order().ID, fakecloud.Approval{}))
 				found := h.lookNow(apply)
 				mustBe(t, found, metav1.ConditionTrue, v1alpha1.ReasonGranted)
-				if diff := cmp.Diff(tc.granted, h.permissions("orders", alice)); diff != "" {
+				if diff := cmp.Diff(tc.granted, h.permissions(alice)); diff != "" {
 					t.Errorf("granted (-want +got):\n%s", diff)
 				}
 				looked := tc.looked

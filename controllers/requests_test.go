@@ -96,15 +96,20 @@ func (h *harness) await(apply *v1alpha1.PermissionApply, want v1alpha1.RequestSt
 		if found == nil && want == gone || found != nil && found.Status.State == want && h.isTracked(found) {
 			return found
 		}
-		result, err := h.pass(apply)
-		wait := result.RequeueAfter
-		if err != nil {
-			wait = backoff
-		}
-		h.advance(max(wait, time.Second))
+		h.tryPass(apply)
 	}
 	h.t.Fatalf("not %s: %s", want, describe(stored(h, apply)))
 	return nil
+}
+
+// tryPass makes a pass, whatever comes of it, and lets the time pass until the next.
+func (h *harness) tryPass(apply *v1alpha1.PermissionApply) {
+	result, err := h.pass(apply)
+	wait := result.RequeueAfter
+	if err != nil {
+		wait = backoff
+	}
+	h.advance(max(wait, time.Second))
 }
 
 // gone is what a request is whose object is not there any more.
@@ -125,12 +130,12 @@ func requestLife(version string) func(*harness) {
 		h.await(apply, v1alpha1.RequestPending)
 		h.must(h.cloud.ApproveOrder(h.order().ID, fakecloud.Approval{}))
 		mustBe(h.t, h.await(apply, v1alpha1.RequestGranted), metav1.ConditionTrue, v1alpha1.ReasonGranted)
-		if diff := cmp.Diff([]string{"select", "update"}, h.permissions("orders", alice)); diff != "" {
+		if diff := cmp.Diff([]string{"select", "update"}, h.permissions(alice)); diff != "" {
 			h.t.Errorf("granted (-want +got):\n%s", diff)
 		}
 		h.must(client.IgnoreNotFound(h.kube.Delete(context.Background(), stored(h, apply))))
 		h.await(apply, gone)
-		if left := h.permissions("orders", alice); len(left) > 0 {
+		if left := h.permissions(alice); len(left) > 0 {
 			h.t.Errorf("still granted: %v", left)
 		}
 		h.order()
@@ -147,10 +152,10 @@ func (h *harness) order() fakecloud.Order {
 	return orders[0]
 }
 
-// permissions lists what somebody has on a table because of orders, as "action until".
-func (h *harness) permissions(table, user string) []string {
+// permissions lists what somebody has on the table orders because of orders, as "action until".
+func (h *harness) permissions(user string) []string {
 	var out []string
-	for _, p := range h.cloud.TablePermissions(project, table, user) {
+	for _, p := range h.cloud.TablePermissions(project, "orders", user) {
 		text := p.Action
 		if len(p.Columns) > 0 {
 			text += "(" + strings.Join(p.Columns, ",") + ")"
@@ -167,46 +172,59 @@ func TestARequestIsSubmittedApprovedAndRevoked(t *testing.T) {
 			h := requestWorld(t, version)
 			apply := newRequest("report")
 			h.create(apply)
-			pending, again := h.step(apply)
-			mustBe(t, pending, metav1.ConditionFalse, v1alpha1.ReasonAwaitingApproval)
-			order := h.order()
-			if pending.Status.State != v1alpha1.RequestPending || len(pending.Status.Orders) != 1 || pending.Status.Orders[0].ID != order.ID {
-				t.Errorf("status %+v, order %s", pending.Status, order.ID)
-			}
-			if !strings.HasPrefix(order.Reason, "Quarterly report [k8s:uid-report-") {
-				t.Errorf("reason %q", order.Reason)
-			}
-			if again < 30*time.Second || again > 66*time.Second {
-				t.Errorf("looks again after %s, want a minute", again)
-			}
-			h.quiet(apply)
+			again := h.checkPending(apply)
 
-			h.must(h.cloud.ApproveOrder(order.ID, fakecloud.Approval{Comment: "fine"}))
+			h.must(h.cloud.ApproveOrder(h.order().ID, fakecloud.Approval{Comment: "fine"}))
 			h.advance(again)
-			granted, again := h.step(apply)
-			mustBe(t, granted, metav1.ConditionTrue, v1alpha1.ReasonGranted)
-			if granted.Status.State != v1alpha1.RequestGranted || granted.Status.ObservedGeneration != 1 {
-				t.Errorf("status %+v", granted.Status)
-			}
-			if diff := cmp.Diff([]string{"select", "update"}, h.permissions("orders", alice)); diff != "" {
-				t.Error(diff)
-			}
-			if again != 0 && again < time.Hour {
-				t.Errorf("a granted request is looked at again after %s", again)
-			}
-			calls := h.calls.Load()
-			h.quiet(apply)
-			if n := h.calls.Load() - calls; n != 0 {
-				t.Errorf("%d calls about a request that is granted", n)
-			}
+			h.checkGranted(apply)
 
 			h.must(h.kube.Delete(t.Context(), stored(h, apply)))
 			if left, _ := h.step(apply); left != nil {
 				t.Errorf("still there: %s", describe(left))
 			}
-			if left := h.permissions("orders", alice); len(left) != 0 {
+			if left := h.permissions(alice); len(left) != 0 {
 				t.Errorf("still granted: %v", left)
 			}
 		})
+	}
+}
+
+// checkPending asserts that a request waits for its approver, and returns when it is looked at again.
+func (h *harness) checkPending(apply *v1alpha1.PermissionApply) time.Duration {
+	h.t.Helper()
+	pending, again := h.step(apply)
+	mustBe(h.t, pending, metav1.ConditionFalse, v1alpha1.ReasonAwaitingApproval)
+	order := h.order()
+	if pending.Status.State != v1alpha1.RequestPending || len(pending.Status.Orders) != 1 || pending.Status.Orders[0].ID != order.ID {
+		h.t.Errorf("status %+v, order %s", pending.Status, order.ID)
+	}
+	if !strings.HasPrefix(order.Reason, "Quarterly report [k8s:uid-report-") {
+		h.t.Errorf("reason %q", order.Reason)
+	}
+	if again < 30*time.Second || again > 66*time.Second {
+		h.t.Errorf("looks again after %s, want a minute", again)
+	}
+	h.quiet(apply)
+	return again
+}
+
+// checkGranted asserts that a request is granted, and that nobody asks about it any more.
+func (h *harness) checkGranted(apply *v1alpha1.PermissionApply) {
+	h.t.Helper()
+	granted, again := h.step(apply)
+	mustBe(h.t, granted, metav1.ConditionTrue, v1alpha1.ReasonGranted)
+	if granted.Status.State != v1alpha1.RequestGranted || granted.Status.ObservedGeneration != 1 {
+		h.t.Errorf("status %+v", granted.Status)
+	}
+	if diff := cmp.Diff([]string{"select", "update"}, h.permissions(alice)); diff != "" {
+		h.t.Error(diff)
+	}
+	if again != 0 && again < time.Hour {
+		h.t.Errorf("a granted request is looked at again after %s", again)
+	}
+	calls := h.calls.Load()
+	h.quiet(apply)
+	if n := h.calls.Load() - calls; n != 0 {
+		h.t.Errorf("%d calls about a request that is granted", n)
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 
 // someone gets permissions by requests.
 const someone = "267842600408993176"
+
+// addSomeone adds them to the cloud, which all spaces share.
+var addSomeone sync.Once
 
 // apply makes a request for a table of the space's project.
 func (s space) apply(name string, change ...func(*v1alpha1.PermissionApplySpec)) *v1alpha1.PermissionApply {
@@ -37,8 +41,11 @@ func (s space) requesters(t *testing.T, version string) {
 	connection := s.connection()
 	connection.Spec.AlibabaCloud.DataWorksAPIVersion = version
 	create(t, s.secret(), connection)
-	// Every space adds the same person, so it may be there.
-	_ = bed.Cloud.AddUser(fakecloud.User{AccountID: someone, Principal: "RAM$corp:someone"})
+	addSomeone.Do(func() {
+		if err := bed.Cloud.AddUser(fakecloud.User{AccountID: someone, Principal: "RAM$corp:someone"}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	if err := bed.Cloud.DeclareTable(s.project, "", "orders", fakecloud.Column{Name: "id"}, fakecloud.Column{Name: "ds", Partition: true}); err != nil {
 		t.Fatal(err)
 	}
