@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows the operator's main job from end to end, without a cloud account: a control plane, a fake cloud and the operator are
 # started on this machine, a role is declared, changed by hand behind the operator's back and shrunk, a table is shared with
-# another project, and the role is deleted.
+# another project, permissions are asked for, approved, rejected and over, and the role is deleted.
 #
 #   make demo                     stops and removes everything at the end, also after Ctrl-C or a failure
 #   KEEP=1 make demo              leaves everything running, to look around
@@ -15,6 +15,8 @@ KEEP=${KEEP:-}
 TIMEOUT=${TIMEOUT:-60}
 # What the manager calls --default-interval: how often it looks for drift. Ten minutes unless told otherwise.
 LOOK_EVERY=5s
+# For how long the request is that is to end during the demo.
+REQUEST_FOR=20s
 PROJECT=analytics_prod ROLE=bi_reader PARTNER=partner_proj
 
 tmp=${TMPDIR:-/tmp}
@@ -40,6 +42,7 @@ demo() {
 	correct_drift
 	shrink_role
 	share_table
+	ask_for_permissions
 	delete_role
 	summarise
 }
@@ -166,8 +169,56 @@ share_table() {
 	run cloud acl "$PARTNER" analyst
 }
 
+ask_for_permissions() {
+	title "6. Ask for permissions that a person approves"
+	local from last deadline
+	last=$(cloud last)
+	cloud table "$PROJECT" dwd_orders order_id amount ds
+	run cat hack/demo/requests.yaml
+	from=$(now)
+	deadline=$(cloud in "$REQUEST_FOR")
+	show "sed s,DEADLINE,$deadline, hack/demo/requests.yaml | kubectl apply -f -"
+	sed "s,DEADLINE,'$deadline'," hack/demo/requests.yaml | kubectl apply -f -
+	await_reason AwaitingApproval quarterly-report just-curious quick-check
+	took "three requests submitted" "$from"
+	run kubectl get permissionapplies
+	run cloud calls --since "$last" --writes
+	say "" "The mark at the end of a reason is how the operator finds its order again, should an answer get lost:"
+	run cloud orders
+	say "" "Two are approved, one is rejected, by a person. The operator looks every few seconds here, and the less often the longer it waits:"
+	run cloud approve "$(order_of quarterly-report)" "for the report"
+	run cloud reject "$(order_of just-curious)" "curiosity is no reason"
+	run cloud approve "$(order_of quick-check)"
+	from=$(now)
+	await_reason Granted quarterly-report
+	await_reason Rejected just-curious
+	took "decisions noticed" "$from"
+	run kubectl get permissionapplies -o wide
+	run cloud permissions "$PROJECT" dwd_orders
+	say "" "The third was for $REQUEST_FOR only. It ends by itself:"
+	await_reason Expired quick-check
+	run kubectl get permissionapplies
+	say "" "What was granted for longer goes with its object:"
+	last=$(cloud last)
+	show kubectl delete permissionapply quarterly-report
+	await "the request was not deleted" kubectl delete permissionapply quarterly-report --timeout="${TIMEOUT}s"
+	run cloud calls --since "$last" --writes
+	run cloud permissions "$PROJECT" dwd_orders
+}
+
+order_of() { kubectl get permissionapply "$1" -o 'jsonpath={.status.orders[0].id}'; }
+
+await_reason() { # REASON REQUEST...
+	local reason=$1 name
+	shift
+	for name in "$@"; do
+		await "the request $name is not $reason" kubectl wait --timeout="${TIMEOUT}s" "permissionapply/$name" \
+			--for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'="$reason" >/dev/null
+	done
+}
+
 delete_role() {
-	title "6. Delete the object"
+	title "7. Delete the object"
 	local from last
 	last=$(cloud last)
 	from=$(now)

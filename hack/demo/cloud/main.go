@@ -8,6 +8,11 @@
 //	cloud last                                            the number of the last call
 //	cloud await [--gone] [--timeout D] PROJECT ROLE [KIND NAME ACTION]
 //	                                                      wait until the role, or a permission of it, is there, or is gone
+//	cloud table PROJECT NAME COLUMN...                    give a table columns
+//	cloud orders                                          the permission requests that there are
+//	cloud approve|reject ORDER [COMMENT]                  decide about one of them, as a person does
+//	cloud permissions PROJECT TABLE                       who has what on a table because of them
+//	cloud in DURATION                                     the time in a while, in RFC 3339
 //	cloud now                                             the time in milliseconds, which not every shell can tell
 package main
 
@@ -43,14 +48,24 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("usage: cloud acl|packages|revoke|calls|last|await|now")
+		return errors.New("usage: cloud acl|packages|revoke|calls|last|await|table|orders|approve|reject|permissions|in|now")
 	}
 	c := client{url: os.Getenv("FAKECLOUD_URL")}
 	command, args := args[0], args[1:]
-	if c.url == "" && command != "now" {
+	if c.url == "" && command != "now" && command != "in" {
 		return errors.New("FAKECLOUD_URL is not set")
 	}
 	switch command {
+	case "table":
+		return makeTable(ctx, c, args)
+	case "orders":
+		return showOrders(ctx, c, out)
+	case "approve", "reject":
+		return decide(ctx, c, command, args)
+	case "permissions":
+		return showPermissions(ctx, c, args, out)
+	case "in":
+		return showIn(args, out)
 	case "acl":
 		return showACL(ctx, c, args, out)
 	case "packages":
