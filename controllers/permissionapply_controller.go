@@ -215,11 +215,14 @@ func (p *requestPass) conclude(ctx context.Context, failure error) (ctrl.Result,
 	if changed {
 		p.tell(outcome)
 	}
-	if failure != nil && p.backoff && outcome.RetryAfter == 0 {
-		return ctrl.Result{}, failure
-	}
-	if outcome.RetryAfter > 0 {
+	switch {
+	case outcome.RetryAfter > 0:
 		p.within(outcome.RetryAfter)
+	case outcome.State == conditions.Stalled && failure != nil:
+		// What is in the way may go away without anybody telling.
+		p.within(lastPoll)
+	case failure != nil && p.backoff:
+		return ctrl.Result{}, failure
 	}
 	return ctrl.Result{RequeueAfter: p.sleep, Priority: new(handler.LowPriority)}, nil
 }

@@ -52,38 +52,23 @@ func isHeld(o *v1alpha1.PermissionOrder) bool {
 	return slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return !g.Revoked })
 }
 
-// endOf is when a permission ends: when the service says, or when the operator ends it, if that is what there is.
-func endOf(status *v1alpha1.PermissionApplyStatus, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject) *metav1.Time {
-	end := g.Until
-	if end == nil {
-		end = o.GrantedUntil
-	}
-	if status.RevokeAtDeadline && (end == nil || status.RequestedUntil.Before(end)) {
-		end = status.RequestedUntil
-	}
-	return end
-}
-
 // isInEffect tells whether somebody has a permission, by the operator's clock.
 func isInEffect(status *v1alpha1.PermissionApplyStatus, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, now time.Time) bool {
-	end := endOf(status, o, g)
+	end := status.EndOf(o, g)
 	return !g.Revoked && (end == nil || now.Before(end.Time))
 }
 
 // expire ends what has come to its end, and comes back for what has not.
 func (p *requestPass) expire(ctx context.Context) error {
 	p.comeBack()
-	if !p.isOver() {
-		return nil
+	var failures []error
+	if p.isOver() {
+		failures = append(failures, p.withdraw(ctx))
 	}
-	err := p.withdraw(ctx)
-	if err != nil && !conditions.Explains(err) {
-		return err
+	if p.obj.Status.RevokeAtDeadline {
+		failures = append(failures, p.revoke(ctx))
 	}
-	if !p.obj.Status.RevokeAtDeadline {
-		return err
-	}
-	return errors.Join(err, p.revoke(ctx))
+	return worst(failures)
 }
 
 // comeBack makes sure that the next end is not missed.
@@ -93,7 +78,7 @@ func (p *requestPass) comeBack() {
 	for i := range status.Orders {
 		o := &status.Orders[i]
 		for j := range o.Granted {
-			ends = append(ends, endOf(status, o, &o.Granted[j]))
+			ends = append(ends, status.EndOf(o, &o.Granted[j]))
 		}
 	}
 	for _, end := range ends {
@@ -198,7 +183,7 @@ func (p *requestPass) revoke(ctx context.Context) error {
 		}
 		for j := range o.Granted {
 			g := &o.Granted[j]
-			if g.Revoked || p.deleting && p.hasEnded(o, g, now) {
+			if !p.hasToGo(o, g, now) {
 				continue
 			}
 			err := p.revokeObject(ctx, o, g)
@@ -224,9 +209,17 @@ func (p *requestPass) revoke(ctx context.Context) error {
 	return nil
 }
 
-// hasEnded tells whether the service has ended a permission, which leaves nothing to revoke. What the operator has to end has not.
-func (p *requestPass) hasEnded(o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, now time.Time) bool {
-	return !p.obj.Status.RevokeAtDeadline && !isInEffect(&p.obj.Status, o, g, now)
+// hasToGo tells whether the operator has to take a permission away: with the object, what has not ended; before that, what has come to an
+// end that is the operator's to enforce.
+func (p *requestPass) hasToGo(o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, now time.Time) bool {
+	inEffect := isInEffect(&p.obj.Status, o, g, now)
+	switch {
+	case g.Revoked:
+		return false
+	case p.obj.Status.RevokeAtDeadline:
+		return p.deleting || !inEffect
+	}
+	return p.deleting && inEffect
 }
 
 // revokeObject takes what was granted on a table away from all who got it, but for what another request still grants them.
@@ -236,7 +229,7 @@ func (p *requestPass) revokeObject(ctx context.Context, o *v1alpha1.PermissionOr
 		users = p.obj.Spec.ApplyUserIDs
 	}
 	for _, user := range users {
-		actions, err := p.unneeded(ctx, g, user)
+		actions, err := p.unneeded(ctx, o, g, user)
 		if err == nil && len(actions) > 0 {
 			err = p.revokeFrom(ctx, o, g, user, actions)
 		}
@@ -300,39 +293,84 @@ func (p *requestPass) accountName(ctx context.Context, user string) (string, err
 }
 
 // unneeded are those of the granted actions that no other request grants the same user on the same table: a permission is there or not,
-// whichever requests it came of.
-func (p *requestPass) unneeded(ctx context.Context, g *v1alpha1.GrantedObject, user string) ([]string, error) {
-	if p.others == nil {
-		p.others = &v1alpha1.PermissionApplyList{}
-		if err := p.Client.List(ctx, p.others, client.MatchingFields{projectIndex: strings.ToLower(p.obj.Spec.ProjectName)}); err != nil {
-			return nil, fmt.Errorf("list the other requests of the project: %w", err)
+// whichever requests it came of. What this request would have granted for longer than the other is the other's to end.
+func (p *requestPass) unneeded(ctx context.Context, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, user string) ([]string, error) {
+	if err := p.listOthers(ctx); err != nil {
+		return nil, err
+	}
+	rest := slices.Clone(g.Actions)
+	for i := range p.others.Items {
+		other := &p.others.Items[i]
+		if other.UID == p.obj.UID || other.Status.Endpoint != p.obj.Status.Endpoint {
+			continue
+		}
+		shared, end := sharedWith(other, g, user, p.Clock.Now())
+		before := len(rest)
+		rest = slices.DeleteFunc(rest, func(action string) bool { return slices.Contains(shared, action) })
+		if len(rest) == before {
+			continue
+		}
+		own := p.obj.Status.EndOf(o, g)
+		if outlasts := p.obj.Status.RevokeAtDeadline || end != nil && (own == nil || end.Before(own)); outlasts {
+			if err := p.handOver(ctx, other); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(g.Actions), func(action string) bool {
-		return slices.ContainsFunc(p.others.Items, func(other v1alpha1.PermissionApply) bool {
-			return other.UID != p.obj.UID && other.Status.Endpoint == p.obj.Status.Endpoint && grantsTo(&other, g, user, action, p.Clock.Now())
-		})
-	}), nil
+	return rest, nil
 }
 
-// grantsTo tells whether a request grants a user an action on a table, and goes on doing so.
-func grantsTo(other *v1alpha1.PermissionApply, table *v1alpha1.GrantedObject, user, action string, now time.Time) bool {
-	if !other.DeletionTimestamp.IsZero() && !other.IsRetained() && !other.IsSuspended() {
-		return false
+func (p *requestPass) listOthers(ctx context.Context) error {
+	if p.others != nil {
+		return nil
 	}
-	for i := range other.Status.Orders {
-		o := &other.Status.Orders[i]
+	others := &v1alpha1.PermissionApplyList{}
+	if err := p.Client.List(ctx, others, client.MatchingFields{projectIndex: strings.ToLower(p.obj.Spec.ProjectName)}); err != nil {
+		return fmt.Errorf("list the other requests of the project: %w", err)
+	}
+	p.others = others
+	return nil
+}
+
+// handOver leaves it to another request to end what both have granted: the service would end it only when the longer one was to end.
+func (p *requestPass) handOver(ctx context.Context, other *v1alpha1.PermissionApply) error {
+	if other.Status.RevokeAtDeadline {
+		return nil
+	}
+	other.Status.RevokeAtDeadline = true
+	if err := p.Client.Status().Update(ctx, other); err != nil {
+		return fmt.Errorf("leave it to PermissionApply %s/%s to end what both grant: %w", other.Namespace, other.Name, err)
+	}
+	return nil
+}
+
+// sharedWith are the actions on a table that another request grants a user and goes on granting, and when the first of them ends; nil if it
+// is not known.
+func sharedWith(other *v1alpha1.PermissionApply, table *v1alpha1.GrantedObject, user string, now time.Time) (actions []string, end *metav1.Time) {
+	if !other.DeletionTimestamp.IsZero() && !other.IsRetained() && !other.IsSuspended() {
+		return nil, nil
+	}
+	status := &other.Status
+	for i := range status.Orders {
+		o := &status.Orders[i]
 		for j := range o.Granted {
 			g := &o.Granted[j]
 			users := g.UserIDs
 			if len(users) == 0 {
 				users = other.Spec.ApplyUserIDs
 			}
-			if strings.EqualFold(g.Name, table.Name) && strings.EqualFold(apiSchema(g.SchemaName), apiSchema(table.SchemaName)) && isInEffect(&other.Status, o, g, now) &&
-				slices.Contains(users, user) && slices.Contains(g.Actions, action) {
-				return true
+			if !isSameTable(g, table) || !slices.Contains(users, user) || !isInEffect(status, o, g, now) {
+				continue
+			}
+			actions = append(actions, g.Actions...)
+			if ends := status.EndOf(o, g); ends != nil && (end == nil || ends.Before(end)) {
+				end = ends
 			}
 		}
 	}
-	return false
+	return actions, end
+}
+
+func isSameTable(a, b *v1alpha1.GrantedObject) bool {
+	return strings.EqualFold(a.Name, b.Name) && strings.EqualFold(apiSchema(a.SchemaName), apiSchema(b.SchemaName))
 }

@@ -136,6 +136,7 @@ func (p *requestPass) read(ctx context.Context, o *v1alpha1.PermissionOrder) err
 	case conditions.IsShutdown(ctx, err):
 		return err
 	case isDecided(o):
+		p.backoff = p.backoff || err != nil
 		p.forget(o.ID)
 		p.account.Unused(types.UID(o.ID))
 		return err

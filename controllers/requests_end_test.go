@@ -348,6 +348,28 @@ func TestWhatTwoRequestsGrant(t *testing.T) {
 	}
 }
 
+// TestWhatOutlastsTheOtherRequest: a request that goes early leaves to another what that grants, too, but for no longer than that one lasts.
+func TestWhatOutlastsTheOtherRequest(t *testing.T) {
+	for _, version := range generations {
+		t.Run(version, func(t *testing.T) {
+			h := requestWorld(t, version)
+			long, short := h.grantedRequest("long", forDays(90)), h.grantedRequest("short", forDays(30))
+			h.must(h.kube.Delete(t.Context(), stored(h, long)))
+			h.awaitGone(long)
+			if diff := gocmp.Diff([]string{"select", "update"}, h.permissions(alice)); diff != "" {
+				t.Errorf("what the other request grants (-want +got):\n%s", diff)
+			}
+			h.advance(30*24*time.Hour + time.Minute)
+			if found, _ := h.step(short); decided(found) != "Expired False/Expired" {
+				t.Errorf("got %s", decided(found))
+			}
+			if left := h.permissions(alice); len(left) > 0 {
+				t.Errorf("still granted though both requests are over: %v", left)
+			}
+		})
+	}
+}
+
 // awaitGone makes passes until an object is not there any more.
 func (h *harness) awaitGone(apply *v1alpha1.PermissionApply) {
 	h.t.Helper()

@@ -193,3 +193,22 @@ func TestALookThatFails(t *testing.T) {
 		t.Errorf("after the next look: %s", decided(found))
 	}
 }
+
+// TestAskingForALookThatFails leaves a decided request as it was before, after the failure was told.
+func TestAskingForALookThatFails(t *testing.T) {
+	h := requestWorld(t, old)
+	apply := h.submitted("report")
+	h.must(h.cloud.RejectOrder(h.orderOf(apply), "no"))
+	h.lookNow(apply)
+	h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultServerError, Service: "dataworks", Times: 1})
+	h.annotate(apply, v1alpha1.RequestedAtAnnotation, "again")
+	if result, err := h.pass(apply); err == nil && result.RequeueAfter == 0 {
+		t.Error("the failure is the last word")
+	}
+	for range 2 {
+		h.tryPass(apply)
+	}
+	if got := decided(stored(h, apply)); got != "Rejected False/Rejected" {
+		t.Errorf("got %s", got)
+	}
+}

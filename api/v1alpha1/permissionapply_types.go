@@ -251,8 +251,8 @@ type PermissionApplyStatus struct {
 	// +optional
 	RequestedUntil *metav1.Time `json:"requestedUntil,omitempty"`
 
-	// revokeAtDeadline tells that the service can grant the permissions only for ever, so that it is the operator that revokes them at
-	// requestedUntil.
+	// revokeAtDeadline tells that it is the operator that has to end the permissions: the service can grant them only for ever; or another
+	// request, which had granted the same for longer, went early.
 	// +optional
 	RevokeAtDeadline bool `json:"revokeAtDeadline,omitempty"`
 
@@ -466,6 +466,18 @@ func (p *PermissionApply) GetInterval() time.Duration { return orZero(p.Spec.Int
 
 // IsRetained tells whether deleting the object leaves the cloud as it is.
 func (p *PermissionApply) IsRetained() bool { return p.Spec.DeletionPolicy == RevocationRetain }
+
+// EndOf is when a permission that an order has granted ends, by the service or by the operator; nil if that is not known.
+func (s *PermissionApplyStatus) EndOf(o *PermissionOrder, g *GrantedObject) *metav1.Time {
+	end := g.Until
+	if end == nil {
+		end = o.GrantedUntil
+	}
+	if s.RevokeAtDeadline && s.RequestedUntil != nil && (end == nil || s.RequestedUntil.Before(end)) {
+		end = s.RequestedUntil
+	}
+	return end
+}
 
 // IsSubmitted tells whether there are orders of the request, or may be.
 func (p *PermissionApply) IsSubmitted() bool {

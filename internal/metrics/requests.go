@@ -79,13 +79,15 @@ func (r Requests) Collect(out chan<- prometheus.Metric) {
 
 // IsOverdue tells whether somebody still has what the operator should have revoked at a deadline.
 func IsOverdue(apply *v1alpha1.PermissionApply, now time.Time) bool {
-	status := apply.Status
-	if !status.RevokeAtDeadline || status.RequestedUntil == nil || now.Sub(status.RequestedUntil.Time) <= overdueAfter {
+	status := &apply.Status
+	if !status.RevokeAtDeadline {
 		return false
 	}
-	for _, o := range status.Orders {
-		for _, g := range o.Granted {
-			if !g.Revoked {
+	for i := range status.Orders {
+		o := &status.Orders[i]
+		for j := range o.Granted {
+			g := &o.Granted[j]
+			if end := status.EndOf(o, g); !g.Revoked && end != nil && now.Sub(end.Time) > overdueAfter {
 				return true
 			}
 		}

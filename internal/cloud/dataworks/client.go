@@ -161,8 +161,9 @@ func IsPermanentOnly(err error) bool {
 		return false
 	}
 	text := strings.ToLower(e.RemoteCode + " " + e.Message)
-	speaksOfEnd := strings.Contains(text, "deadline") || strings.Contains(text, "permanent") || strings.Contains(text, "expir")
-	return speaksOfEnd && !strings.Contains(text, "past")
+	speaksOfEnd := strings.Contains(text, "deadline") || strings.Contains(text, "expir")
+	// A deadline can be refused for other reasons as well, such as being too late: then for ever would be even less wanted.
+	return strings.Contains(text, "permanent") || speaksOfEnd && strings.Contains(text, "label")
 }
 
 // unexpected is the error of an answer whose members are not those of the documentation.
