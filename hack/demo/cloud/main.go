@@ -56,14 +56,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("FAKECLOUD_URL is not set")
 	}
 	switch command {
-	case "table":
-		return makeTable(ctx, c, args)
-	case "orders":
-		return showOrders(ctx, c, out)
-	case "approve", "reject":
-		return decide(ctx, c, command, args)
-	case "permissions":
-		return showPermissions(ctx, c, args, out)
 	case "in":
 		return showIn(args, out)
 	case "acl":
@@ -82,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err := fmt.Fprintln(out, time.Now().UnixMilli())
 		return err
 	default:
-		return fmt.Errorf("unknown command %q", command)
+		return runRequests(ctx, c, command, args, out)
 	}
 }
 

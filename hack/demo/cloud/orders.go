@@ -28,6 +28,22 @@ type permission struct {
 	Until  time.Time `json:"until"`
 }
 
+// runRequests is run for the commands about permission requests.
+func runRequests(ctx context.Context, c client, command string, args []string, out io.Writer) error {
+	switch command {
+	case "table":
+		return makeTable(ctx, c, args)
+	case "orders":
+		return showOrders(ctx, c, out)
+	case "approve", "reject":
+		return decide(ctx, c, command, args)
+	case "permissions":
+		return showPermissions(ctx, c, args, out)
+	default:
+		return fmt.Errorf("unknown command %q", command)
+	}
+}
+
 func showOrders(ctx context.Context, c client, out io.Writer) error {
 	var orders []order
 	if err := c.get(ctx, "orders", &orders); err != nil {
@@ -70,7 +86,7 @@ func showPermissions(ctx context.Context, c client, args []string, out io.Writer
 // makeTable gives a table columns.
 func makeTable(ctx context.Context, c client, args []string) error {
 	if len(args) < 3 {
-		return errors.New("usage: cloud table PROJECT NAME COLUMN...")
+		return errors.New("usage: cloud table PROJECT NAME COLUMN [COLUMN ...]")
 	}
 	var columns []map[string]any
 	for _, name := range args[2:] {
