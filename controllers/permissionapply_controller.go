@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,8 +76,9 @@ func (r *PermissionApplyReconciler) pass(ctx context.Context, obj *v1alpha1.Perm
 		return ctrl.Result{}, r.leave(ctx, obj, corev1.EventTypeWarning, "suspended: the cloud was left as it is")
 	case deleting && obj.IsRetained():
 		return ctrl.Result{}, r.leave(ctx, obj, corev1.EventTypeNormal, "retained: the cloud was left as it is")
-	case deleting && !obj.IsSubmitted():
-		return ctrl.Result{}, r.leave(ctx, obj, corev1.EventTypeNormal, "")
+	case deleting && !mayBeLeft(obj, r.Clock.Now()):
+		eventType, note := parting(obj)
+		return ctrl.Result{}, r.leave(ctx, obj, eventType, note)
 	case obj.IsSuspended():
 		return ctrl.Result{}, r.Suspend(ctx, obj)
 	}
@@ -89,8 +91,9 @@ func (r *PermissionApplyReconciler) pass(ctx context.Context, obj *v1alpha1.Perm
 		return ctrl.Result{}, err
 	}
 	if deleting && err == nil {
-		eventType, note := p.parting()
-		return ctrl.Result{}, r.leave(ctx, obj, eventType, note)
+		p.tellNotes()
+		eventType, note := parting(p.obj)
+		return ctrl.Result{}, r.leave(ctx, p.obj, eventType, note)
 	}
 	return p.conclude(ctx, err)
 }
@@ -114,11 +117,10 @@ type requestPass struct {
 	sleep time.Duration
 	// backoff tells that the next pass is to come the later the more have failed.
 	backoff bool
-	// calls counts what was revoked, which can be much.
-	calls int
-	// others are the requests of the same project, and names those of accounts, once they were needed.
-	others *v1alpha1.PermissionApplyList
-	names  map[string]string
+	// notes are what is told once it is on record.
+	notes []string
+	// taken is what it takes to revoke, once that was needed.
+	taken *taking
 }
 
 // run does what is due.
@@ -163,7 +165,7 @@ func (p *requestPass) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if status.Endpoint != "" && p.obj.IsSubmitted() && status.Endpoint != account.DataWorksEndpoint {
+	if p.obj.IsSubmitted() && !isSameService(status.Endpoint, account.DataWorksEndpoint) {
 		return conditions.Wait(v1alpha1.ReasonConnectionNotReady,
 			"%s now means %s, but the request was made at %s: point it there again, or delete this object with deletionPolicy: Retain",
 			p.obj.Spec.ConnectionRef, account.DataWorksEndpoint, status.Endpoint)
@@ -181,7 +183,7 @@ func (p *requestPass) isOpen() bool {
 	}
 	for i := range status.Orders {
 		o := &status.Orders[i]
-		if !isDecided(o) || status.RevokeAtDeadline && isHeld(o) {
+		if !isDecided(o) || isOwed(o) || p.lastLook(o.ID).failure != nil {
 			return true
 		}
 	}
@@ -204,8 +206,9 @@ func (p *requestPass) conclude(ctx context.Context, failure error) (ctrl.Result,
 		outcome = conditions.FromError(failure)
 	}
 	if p.deleting {
-		// A deletion is never given up.
+		// A deletion is never given up, by the operator.
 		outcome.State = conditions.Reconciling
+		outcome.Message = withWayOut(outcome.Message)
 	}
 	conditions.Set(p.obj, outcome)
 	conditions.SetHandled(p.obj)
@@ -213,6 +216,7 @@ func (p *requestPass) conclude(ctx context.Context, failure error) (ctrl.Result,
 	if err := p.Write(ctx, p.obj, p.stored); err != nil {
 		return ctrl.Result{}, err
 	}
+	p.tellNotes()
 	if changed {
 		p.tell(outcome)
 	}
@@ -237,15 +241,49 @@ func (p *requestPass) tell(outcome conditions.Outcome) {
 	p.Events.Eventf(p.obj, nil, eventType, outcome.Reason, "Reconcile", "%s", outcome.Message)
 }
 
+// tellNotes makes events of what was done.
+func (p *requestPass) tellNotes() {
+	for _, note := range p.notes {
+		p.Events.Eventf(p.obj, nil, corev1.EventTypeNormal, "Revoked", "Revoke", "%s", note)
+	}
+	p.notes = nil
+}
+
+// wayOut is how an object goes whatever is in the way.
+const wayOut = "; deletionPolicy: Retain lets this object go and leaves the cloud as it is"
+
+// withWayOut makes sure that who reads why an object does not go also reads what can be done.
+func withWayOut(message string) string {
+	if strings.Contains(message, string(v1alpha1.RevocationRetain)) {
+		return message
+	}
+	return conditions.Cut(message, maxBeforeWayOut) + wayOut
+}
+
+// maxBeforeWayOut leaves room for it in a condition's message.
+const maxBeforeWayOut = 900
+
+// isSameService tells whether two endpoints mean the same service, in whatever way they are spelled: the service has another host name for
+// use within a VPC. What was said before endpoints were recorded can be any.
+func isSameService(a, b string) bool {
+	spelled := func(endpoint string) string {
+		_, host, _ := strings.Cut(strings.ToLower(strings.TrimRight(endpoint, "/")), "://")
+		return strings.Replace(host, "dataworks-vpc.", "dataworks.", 1)
+	}
+	return a == "" || b == "" || spelled(a) == spelled(b)
+}
+
 // noticed passes an error of a call on, and has the credentials read again if they were refused.
 func (p *requestPass) noticed(err error) error { return p.account.Noticed(err) }
 
-// failed tells whether a call has ended in a way that any other would as well.
+// failed tells whether a call has ended in a way that any other would as well: a server error need not.
 func failed(err error) bool {
-	switch cloud.CodeOf(err) {
-	case cloud.RemoteUnavailable, cloud.AuthenticationFailed:
+	e, ok := errors.AsType[*cloud.Error](err)
+	switch {
+	case !ok:
+		return err != nil && !conditions.Explains(err)
+	case e.Code == cloud.AuthenticationFailed:
 		return true
-	default:
-		return err != nil && !errors.Is(err, context.Canceled) && !conditions.Explains(err)
 	}
+	return e.Code == cloud.RemoteUnavailable && (e.Throttled || e.HTTPStatus == 0)
 }

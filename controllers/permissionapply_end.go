@@ -32,10 +32,27 @@ func isHeld(o *v1alpha1.PermissionOrder) bool {
 	return slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return !g.Revoked })
 }
 
-// isInEffect tells whether somebody has a permission, by the operator's clock.
-func isInEffect(status *v1alpha1.PermissionApplyStatus, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, now time.Time) bool {
-	end := status.EndOf(o, g)
+// isOwed tells whether an order has granted something that the operator has to end, and has not.
+func isOwed(o *v1alpha1.PermissionOrder) bool {
+	return slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return g.RevokeAtEnd && !g.Revoked })
+}
+
+// isInEffect tells whether somebody has a permission, by the operator's clock and unless the operator has been late.
+func isInEffect(status *v1alpha1.PermissionApplyStatus, g *v1alpha1.GrantedObject, now time.Time) bool {
+	end := status.EndOf(g)
 	return !g.Revoked && (end == nil || now.Before(end.Time))
+}
+
+// mayBeLeft tells whether there may be something of a request in the cloud that goes with its object.
+func mayBeLeft(obj *v1alpha1.PermissionApply, now time.Time) bool {
+	for _, s := range obj.Status.Submissions {
+		if s.SendingTime != nil || s.Attempts > 1 || len(s.OrderIDs) == 0 && s.Attempts > 0 {
+			return true
+		}
+	}
+	return slices.ContainsFunc(obj.Status.Orders, func(o v1alpha1.PermissionOrder) bool {
+		return !isDecided(&o) || isOwed(&o) || slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return isInEffect(&obj.Status, &g, now) })
+	})
 }
 
 // expire ends what has come to its end, and comes back for what has not.
@@ -45,10 +62,7 @@ func (p *requestPass) expire(ctx context.Context) error {
 	if p.isOver() {
 		failures = append(failures, p.withdraw(ctx))
 	}
-	if p.obj.Status.RevokeAtDeadline {
-		failures = append(failures, p.revoke(ctx))
-	}
-	return worst(failures)
+	return worst(append(failures, p.revoke(ctx)))
 }
 
 // comeBack makes sure that the next end is not missed.
@@ -58,7 +72,7 @@ func (p *requestPass) comeBack() {
 	for i := range status.Orders {
 		o := &status.Orders[i]
 		for j := range o.Granted {
-			ends = append(ends, status.EndOf(o, &o.Granted[j]))
+			ends = append(ends, status.EndOf(&o.Granted[j]))
 		}
 	}
 	for _, end := range ends {
@@ -94,8 +108,14 @@ func (p *requestPass) withdrawOrder(ctx context.Context, o *v1alpha1.PermissionO
 		return refusal
 	}
 	// It may have been decided a moment before: what it says of itself counts.
-	if err := p.read(ctx, o); err != nil || isDecided(o) {
+	if err := p.read(ctx, o); err != nil {
 		return err
+	}
+	if isDecided(o) {
+		if o.State == v1alpha1.RequestWithdrawn && !p.deleting {
+			o.State = v1alpha1.RequestExpired // it was the deadline that has taken it back
+		}
+		return nil
 	}
 	p.within(firstLookRetry)
 	if o.State == v1alpha1.RequestApproved {

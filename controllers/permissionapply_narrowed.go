@@ -27,7 +27,11 @@ func (p *requestPass) isNarrowed(o *v1alpha1.PermissionOrder, order dataworks.Or
 		if !slices.Contains(s.OrderIDs, o.ID) {
 			continue
 		}
-		for _, object := range p.request(s).Objects {
+		request := p.request(s)
+		if len(order.Grantees) > 0 && slices.ContainsFunc(request.UserIDs, func(user string) bool { return !slices.Contains(order.Grantees, user) }) {
+			return true // somebody was left out
+		}
+		for _, object := range request.Objects {
 			if isElsewhere(object, order) {
 				continue
 			}

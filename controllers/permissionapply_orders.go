@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ const (
 	firstPoll = time.Minute
 	// lastPoll is the longest time between two looks at an order.
 	lastPoll = 4 * time.Hour
+	// overduePoll is the longest time between two looks at an order whose deadline has passed and that can still be approved.
+	overduePoll = 30 * time.Minute
 	// pollShare is how many times as old as the time between two looks an order is.
 	pollShare = 10
 	// firstLookRetry is how soon a look is repeated that has failed; doubled each time.
@@ -67,37 +70,42 @@ func isDecided(o *v1alpha1.PermissionOrder) bool {
 	return o.State != v1alpha1.RequestPending && o.State != v1alpha1.RequestApproved
 }
 
+// isFinal tells whether nothing can change about an order any more. Granting what failed to be granted can be repaired.
+func isFinal(o *v1alpha1.PermissionOrder) bool {
+	return o.State == v1alpha1.RequestGranted || o.State == v1alpha1.RequestExpired || o.RevokedAt != nil
+}
+
 // look reads the orders that are due.
 func (p *requestPass) look(ctx context.Context) error {
 	var first error
 	for i := range p.obj.Status.Orders {
-		o := &p.obj.Status.Orders[i]
-		err := p.lookAt(ctx, o)
+		asked, err := p.lookAt(ctx, &p.obj.Status.Orders[i])
 		if first == nil {
 			first = err
 		}
-		if failed(err) {
+		if asked && failed(err) {
 			break
 		}
 	}
 	return first
 }
 
-// lookAt reads an order if it is due and if it is its turn.
-func (p *requestPass) lookAt(ctx context.Context, o *v1alpha1.PermissionOrder) error {
-	if p.requested && o.RevokedAt == nil {
-		return p.read(ctx, o)
-	}
-	if isDecided(o) {
-		return nil
-	}
+// lookAt reads an order if it is due and if it is its turn. asked tells whether it did; otherwise, the error is that of the last time.
+func (p *requestPass) lookAt(ctx context.Context, o *v1alpha1.PermissionOrder) (asked bool, err error) {
 	last := p.lastLook(o.ID)
+	switch {
+	case isFinal(o):
+		return false, nil
+	case p.requested:
+		return true, p.read(ctx, o)
+	case isDecided(o) && last.failure == nil:
+		return false, nil
+	case p.deleting && last.at.Before(p.obj.DeletionTimestamp.Time):
+		// Somebody waits for the object to go.
+		return true, p.read(ctx, o)
+	}
 	if last.due.IsZero() {
 		last.due = p.firstDue(o)
-	}
-	if p.deleting && last.at.Before(p.obj.DeletionTimestamp.Time) {
-		// Somebody waits for the object to go.
-		return p.read(ctx, o)
 	}
 	wait := last.due.Sub(p.Clock.Now())
 	if wait <= 0 {
@@ -105,9 +113,9 @@ func (p *requestPass) lookAt(ctx context.Context, o *v1alpha1.PermissionOrder) e
 	}
 	if wait > 0 {
 		p.within(wait)
-		return last.failure
+		return false, last.failure
 	}
-	return p.read(cloud.Background(ctx), o)
+	return true, p.read(cloud.Background(ctx), o)
 }
 
 // firstDue is when an order is looked at that this process has not looked at yet. One that is new is given some time.
@@ -134,11 +142,10 @@ func (p *requestPass) read(ctx context.Context, o *v1alpha1.PermissionOrder) err
 	switch {
 	case conditions.IsShutdown(ctx, err):
 		return err
-	case isDecided(o):
-		p.backoff = p.backoff || err != nil
+	case isDecided(o) && err == nil:
 		p.forget(o.ID)
 		p.account.Unused(types.UID(o.ID))
-		return err
+		return nil
 	}
 	p.remember(o.ID, p.next(o, err))
 	p.within(p.lastLook(o.ID).due.Sub(p.Clock.Now()))
@@ -162,6 +169,10 @@ func (p *requestPass) next(o *v1alpha1.PermissionOrder, failure error) look {
 // poll is the time between two looks at an order of some age.
 func (p *requestPass) poll(age time.Duration) time.Duration {
 	wait := min(max(age/pollShare, p.FirstPoll), lastPoll)
+	if p.isOver() {
+		// Approved now, it would have to end at once.
+		wait = min(wait, overduePoll)
+	}
 	if longest := p.obj.GetInterval(); longest > 0 {
 		wait = min(wait, longest)
 	}
@@ -182,7 +193,7 @@ func (p *requestPass) record(o *v1alpha1.PermissionOrder, order dataworks.Order)
 	if !known {
 		return conditions.Wait(v1alpha1.ReasonUnexpectedResponse, "order %s is in a state that this operator does not know, so nothing is concluded from it", o.ID)
 	}
-	if isDecided(o) && (state == v1alpha1.RequestPending || state == v1alpha1.RequestApproved) {
+	if isBehind(o.State, state) {
 		return nil // read from a copy that is behind
 	}
 	o.State = state
@@ -190,50 +201,49 @@ func (p *requestPass) record(o *v1alpha1.PermissionOrder, order dataworks.Order)
 	if !order.Submitted.IsZero() {
 		o.SubmittedAt = moment(order.Submitted)
 	}
-	o.FinishedAt, o.GrantedUntil, o.Granted, o.Narrowed = moment(order.Finished), nil, p.granted(o, order), false
-	if len(o.Granted) == 0 {
-		return nil
+	o.FinishedAt = moment(order.Finished)
+	// What was seen to be granted stays on record until it was revoked or has ended.
+	if granted := p.granted(o, order); len(granted) > 0 || !isHeld(o) {
+		o.Granted = granted
 	}
-	o.GrantedUntil, o.Narrowed = moment(order.Deadline), p.isNarrowed(o, order)
-	asked := p.obj.Status.RequestedUntil
-	if o.APIVersion == dataworks.Version2020 && asked != nil && !order.Deadline.Before(dataworks.Permanent) {
-		// It grants for ever where it cannot do otherwise; an approver cannot say so in its name.
-		p.obj.Status.RevokeAtDeadline = true
+	if len(o.Granted) > 0 {
+		o.GrantedUntil, o.Narrowed = moment(order.Deadline), p.isNarrowed(o, order)
 	}
 	return nil
 }
 
-// moment is a time as the API server stores it; nil for the zero time.
+// isBehind tells whether a state is one that an order has left.
+func isBehind(known, read v1alpha1.RequestState) bool {
+	undecided := read == v1alpha1.RequestPending || read == v1alpha1.RequestApproved && known != v1alpha1.RequestPending
+	return undecided && known != v1alpha1.RequestPending && known != read
+}
+
+// moment is a time as the API server stores it; nil for the zero time. The schema knows no year with more than four digits.
 func moment(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil
 	}
+	if t.Year() > 9999 {
+		t = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	}
 	return new(metav1.NewTime(t.Truncate(time.Second)))
 }
 
-// granted lists what came of an order. Objects of the same name, actions and end are one entry for all who got them; what was revoked stays
-// so.
+// granted lists what came of an order. What differs in nothing but who got it is one entry.
 func (p *requestPass) granted(o *v1alpha1.PermissionOrder, order dataworks.Order) []v1alpha1.GrantedObject {
 	var all []v1alpha1.GrantedObject
 	for _, object := range order.Objects {
-		if len(object.Granted) == 0 {
-			continue
-		}
 		users := order.Grantees
 		if object.Grantee != "" {
 			users = []string{object.Grantee}
 		}
-		g := v1alpha1.GrantedObject{
-			SchemaName: apiSchema(object.Schema), Name: object.Name, Actions: object.Granted, UserIDs: users, Until: moment(object.Deadline),
+		for _, g := range p.entries(o, object) {
+			i := slices.IndexFunc(all, func(have v1alpha1.GrantedObject) bool { return isSameGrant(&have, &g) })
+			if i < 0 {
+				i, all = len(all), append(all, g)
+			}
+			all[i].UserIDs = append(all[i].UserIDs, users...)
 		}
-		i := slices.IndexFunc(all, func(have v1alpha1.GrantedObject) bool {
-			return have.SchemaName == g.SchemaName && have.Name == g.Name && slices.Equal(have.Actions, g.Actions) && have.Until.Equal(g.Until)
-		})
-		if i < 0 {
-			all = append(all, g)
-			continue
-		}
-		all[i].UserIDs = append(all[i].UserIDs, users...)
 	}
 	for i := range all {
 		g := &all[i]
@@ -241,11 +251,79 @@ func (p *requestPass) granted(o *v1alpha1.PermissionOrder, order dataworks.Order
 		if g.UserIDs = slices.Compact(g.UserIDs); len(g.UserIDs) == 0 || slices.Equal(g.UserIDs, sorted(p.obj.Spec.ApplyUserIDs)) {
 			g.UserIDs = p.usersOf(o)
 		}
-		g.Revoked = slices.ContainsFunc(o.Granted, func(before v1alpha1.GrantedObject) bool {
-			return before.Revoked && before.SchemaName == g.SchemaName && before.Name == g.Name && slices.Equal(before.UserIDs, g.UserIDs)
-		})
+		g.RevokeAtEnd = p.isOurs(o, g)
 	}
 	return all
+}
+
+// isSameGrant tells whether two entries differ in nothing but who got it.
+func isSameGrant(a, b *v1alpha1.GrantedObject) bool {
+	return isSameTable(a, b) && slices.Equal(a.Actions, b.Actions) && slices.Equal(a.Columns, b.Columns) && a.Until.Equal(b.Until)
+}
+
+// isOurs tells whether it is the operator that has to end a permission: somebody has asked for an end, and the service names none, or grants for
+// ever. With the older API an approver cannot do that in its own name, with the newer one it can.
+func (p *requestPass) isOurs(o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject) bool {
+	if p.obj.Status.RequestedUntil == nil {
+		return false
+	}
+	return g.Until == nil || o.APIVersion == dataworks.Version2020 && !g.Until.Time.Before(dataworks.Permanent)
+}
+
+// entries are what an order has granted on a table: on the table as such, and on columns that have the same in common. All columns that were
+// looked up are the table.
+func (p *requestPass) entries(o *v1alpha1.PermissionOrder, object dataworks.OrderObject) []v1alpha1.GrantedObject {
+	var all []v1alpha1.GrantedObject
+	add := func(actions []string, column string, end time.Time) {
+		if end.IsZero() {
+			end = object.Deadline
+		}
+		g := v1alpha1.GrantedObject{SchemaName: apiSchema(object.Schema), Name: object.Name, Actions: actions, Until: moment(end)}
+		if column == "" {
+			all = append(all, g)
+			return
+		}
+		i := slices.IndexFunc(all, func(have v1alpha1.GrantedObject) bool {
+			return len(have.Columns) > 0 && slices.Equal(have.Actions, actions) && have.Until.Equal(g.Until)
+		})
+		if i < 0 {
+			i, all = len(all), append(all, g)
+		}
+		all[i].Columns = append(all[i].Columns, column)
+	}
+	ofTable := slices.DeleteFunc(slices.Clone(object.Granted), func(a string) bool { return len(object.Columns) > 0 && isForColumns(a) })
+	if len(ofTable) > 0 {
+		add(ofTable, "", time.Time{})
+	}
+	for _, c := range object.Columns {
+		if len(c.Granted) > 0 {
+			add(c.Granted, c.Name, c.Deadline)
+		}
+	}
+	for i := range all {
+		slices.Sort(all[i].Columns)
+		if p.isWhole(o, object, all[i].Columns) {
+			all[i].Columns = nil
+		}
+	}
+	return all
+}
+
+// isWhole tells whether columns are all that were looked up for a whole table.
+func (p *requestPass) isWhole(o *v1alpha1.PermissionOrder, object dataworks.OrderObject, columns []string) bool {
+	for _, s := range p.obj.Status.Submissions {
+		if !slices.Contains(s.OrderIDs, o.ID) {
+			continue
+		}
+		for _, submitted := range s.Objects {
+			if len(submitted.Columns) > 0 && strings.EqualFold(submitted.Name, object.Name) && strings.EqualFold(apiSchema(submitted.SchemaName), apiSchema(object.Schema)) {
+				return !slices.ContainsFunc(submitted.Columns, func(name string) bool {
+					return !slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, name) })
+				})
+			}
+		}
+	}
+	return false
 }
 
 // usersOf returns the users of the call that made an order; nil for all of the request.

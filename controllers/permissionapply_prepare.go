@@ -17,17 +17,19 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// The bounds of what is recorded in the status: calls, and columns that were looked up.
+// The bounds of what is recorded in the status: calls, tables in them, which may become orders of their own, and bytes of names of columns
+// that were looked up.
 const (
 	maxSubmissions = 500
-	maxLookedUp    = 20_000
+	maxSubmitted   = 1000
+	maxLookedUp    = 400_000
 )
 
 // prepare works out the calls that the request takes. Until one of them was made, this is done anew each time: columns may have been
 // added, and a duration begins when the request is submitted.
 func (p *requestPass) prepare(ctx context.Context) error {
 	status := &p.obj.Status
-	status.APIVersion, status.Endpoint = p.account.DataWorksVersion, p.account.DataWorksEndpoint
+	status.APIVersion = p.account.DataWorksVersion
 	service, err := p.account.DataWorks(status.APIVersion)
 	if err != nil {
 		return err
@@ -48,23 +50,31 @@ func (p *requestPass) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	status.Submissions = p.submissions(whole, parts)
-	return tooMuch(status.Submissions)
+	calls := p.submissions(whole, parts)
+	if err := tooMuch(calls); err != nil {
+		return err
+	}
+	status.Submissions, status.RevokeAtDeadline = calls, false
+	return nil
 }
 
 // tooMuch stalls a request of which not all could be recorded.
 func tooMuch(calls []v1alpha1.Submission) error {
-	columns := 0
+	size, tables := 0, 0
 	for _, s := range calls {
+		tables += len(s.Objects)
 		for _, o := range s.Objects {
-			columns += len(o.Columns)
+			for _, name := range o.Columns {
+				size += len(name)
+			}
 		}
 	}
 	switch {
-	case len(calls) > maxSubmissions:
-		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "the request takes %d calls, and at most %d can be followed: split it into several objects", len(calls), maxSubmissions)
-	case columns > maxLookedUp:
-		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "the tables have %d columns together, and at most %d can be asked for: split the request into several objects", columns, maxLookedUp)
+	case len(calls) > maxSubmissions || tables > maxSubmitted:
+		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "the request takes %d calls with %d tables, and at most %d with %d can be followed: split it into several objects",
+			len(calls), tables, maxSubmissions, maxSubmitted)
+	case size > maxLookedUp:
+		return conditions.Stall(v1alpha1.ReasonInvalidSpec, "the names of the tables' columns have %d bytes, and at most %d can be recorded: split the request into several objects", size, maxLookedUp)
 	}
 	return nil
 }
@@ -120,7 +130,7 @@ func (p *requestPass) submissions(whole v1alpha1.Submission, parts []dataworks.R
 		for _, o := range part.Objects {
 			s.Objects = append(s.Objects, looked[key{apiSchema(o.Schema), o.Name}])
 		}
-		if !slices.Equal(part.UserIDs, p.obj.Spec.ApplyUserIDs) {
+		if !slices.Equal(part.UserIDs, sorted(p.obj.Spec.ApplyUserIDs)) {
 			s.UserIDs = part.UserIDs
 		}
 		calls = append(calls, s)
@@ -136,7 +146,7 @@ func apiSchema(name string) string {
 	return name
 }
 
-// request spells a call.
+// request spells a call, in one way only: the order of what the spec has as sets may change.
 func (p *requestPass) request(s v1alpha1.Submission) dataworks.Request {
 	spec, status := p.obj.Spec, p.obj.Status
 	request := dataworks.Request{
@@ -146,6 +156,7 @@ func (p *requestPass) request(s v1alpha1.Submission) dataworks.Request {
 	if len(s.UserIDs) > 0 {
 		request.UserIDs = s.UserIDs
 	}
+	request.UserIDs = sorted(request.UserIDs)
 	if status.RequestedUntil != nil && !status.RevokeAtDeadline {
 		request.Deadline = status.RequestedUntil.Time
 	}
@@ -167,8 +178,11 @@ func (p *requestPass) object(submitted v1alpha1.SubmittedObject) dataworks.Objec
 		for _, a := range c.Actions {
 			column.Actions = append(column.Actions, string(a))
 		}
+		slices.Sort(column.Actions)
 		object.Columns = append(object.Columns, column)
 	}
+	slices.Sort(object.Actions)
+	slices.SortFunc(object.Columns, func(a, b dataworks.Column) int { return strings.Compare(a.Name, b.Name) })
 	for _, name := range submitted.Columns {
 		object.Columns = append(object.Columns, dataworks.Column{Name: name})
 	}

@@ -2,15 +2,11 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
@@ -18,220 +14,195 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// maxRevocations is how much is revoked in one pass before what was done is recorded.
+// maxRevocations is how many calls are made in one pass before what was done is recorded.
 const maxRevocations = 100
 
-// projectIndex finds PermissionApplies by their project, in lower case.
-const projectIndex = "spec.projectName"
-
-// projectOf is the index of a PermissionApply.
-func projectOf(o client.Object) []string {
-	apply, ok := o.(*v1alpha1.PermissionApply)
-	if !ok {
-		return nil
-	}
-	return []string{strings.ToLower(apply.Spec.ProjectName)}
+// taking is what a pass has found out that it takes to revoke.
+type taking struct {
+	// calls is how many were made.
+	calls int
+	// names are those of accounts, or why there is none.
+	names map[string]accountName
+	// others are the requests of the same project.
+	others []*v1alpha1.PermissionApply
 }
 
-// revoke revokes what was granted and has not ended, or, while the object lives, what the service does not end.
+type accountName struct {
+	name    string
+	failure error
+}
+
+// revoke revokes what has to go: with the object all that has not ended, and before that, what has come to an end which is the operator's to
+// bring about. What fails does not keep the rest, and is not always the first to be tried.
 func (p *requestPass) revoke(ctx context.Context) error {
-	status, now := &p.obj.Status, p.Clock.Now()
-	var failures []error
-	for i := range status.Orders {
-		o := &status.Orders[i]
-		if !isHeld(o) {
-			continue
-		}
-		for j := range o.Granted {
-			g := &o.Granted[j]
-			if !p.hasToGo(o, g, now) {
-				continue
+	type entry struct{ order, granted int }
+	var due []entry
+	now := p.Clock.Now()
+	for i := range p.obj.Status.Orders {
+		for j := range p.obj.Status.Orders[i].Granted {
+			if p.hasToGo(&p.obj.Status.Orders[i].Granted[j], now) {
+				due = append(due, entry{i, j})
 			}
-			err := p.revokeObject(ctx, o, g)
-			if err != nil && (failed(err) || !conditions.Explains(err)) {
-				p.backoff = true
-				return err
-			}
-			failures = append(failures, err)
-			if p.calls >= maxRevocations {
-				p.within(shortestSleep)
-				return conditions.Wait(v1alpha1.ReasonProgressing, "permissions are being revoked")
-			}
-		}
-		if !isHeld(o) {
-			o.RevokedAt = moment(now)
-			p.Events.Eventf(p.obj, nil, corev1.EventTypeNormal, "Revoked", "Revoke", "revoked what order %s had granted", o.ID)
 		}
 	}
-	if err := errors.Join(failures...); err != nil {
+	if len(due) == 0 {
+		return nil
+	}
+	if err := p.prepareToTake(ctx); err != nil {
+		return err
+	}
+	var failures []error
+	begin, more := rand.IntN(len(due)), false //nolint:gosec // any order will do
+	for n := range due {
+		if more = p.taken.calls >= maxRevocations; more {
+			break
+		}
+		at := due[(begin+n)%len(due)]
+		o := &p.obj.Status.Orders[at.order]
+		errs := p.revokeObject(ctx, o, at.granted)
+		failures = append(failures, errs...)
+		if slices.ContainsFunc(errs, failed) {
+			break
+		}
+		p.noteRevoked(o)
+	}
+	if len(failures) > 0 {
 		p.backoff = true
-		return conditions.PartiallyApplied([]error{err})
+		if err := worst(failures); failed(err) {
+			return err
+		}
+		return conditions.PartiallyApplied(failures)
+	}
+	if more {
+		p.within(shortestSleep)
+		return conditions.Wait(v1alpha1.ReasonProgressing, "permissions are being revoked")
 	}
 	return nil
 }
 
-// hasToGo tells whether the operator has to take a permission away: with the object, what has not ended; before that, what has come to an
-// end that is the operator's to enforce.
-func (p *requestPass) hasToGo(o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, now time.Time) bool {
-	inEffect := isInEffect(&p.obj.Status, o, g, now)
+// hasToGo tells whether the operator has to take a permission away.
+func (p *requestPass) hasToGo(g *v1alpha1.GrantedObject, now time.Time) bool {
+	inEffect := isInEffect(&p.obj.Status, g, now)
 	switch {
 	case g.Revoked:
 		return false
-	case p.obj.Status.RevokeAtDeadline:
-		return p.deleting || !inEffect
+	case p.deleting:
+		return inEffect || g.RevokeAtEnd
 	}
-	return p.deleting && inEffect
+	return g.RevokeAtEnd && !inEffect
 }
 
-// revokeObject takes what was granted on a table away from all who got it, but for what another request still grants them.
-func (p *requestPass) revokeObject(ctx context.Context, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject) error {
-	users := g.UserIDs
-	if len(users) == 0 {
-		users = p.obj.Spec.ApplyUserIDs
+// noteRevoked says that all of an order was revoked.
+func (p *requestPass) noteRevoked(o *v1alpha1.PermissionOrder) {
+	if isHeld(o) || o.RevokedAt != nil {
+		return
 	}
-	for _, user := range users {
-		actions, err := p.unneeded(ctx, o, g, user)
-		if err == nil && len(actions) > 0 {
-			err = p.revokeFrom(ctx, o, g, user, actions)
-		}
-		if err != nil {
-			return err
-		}
+	o.RevokedAt = moment(p.Clock.Now())
+	p.notes = append(p.notes, fmt.Sprintf("what order %s had granted was revoked, but for what other requests grant", o.ID))
+}
+
+// prepareToTake lists the other requests of the project: what they grant, too, is not taken away.
+func (p *requestPass) prepareToTake(ctx context.Context) error {
+	if p.taken != nil {
+		return nil
 	}
-	g.Revoked = true
+	others, err := p.othersOf(ctx)
+	if err != nil {
+		return err
+	}
+	p.taken = &taking{names: map[string]accountName{}, others: others}
 	return nil
 }
 
-// revokeFrom takes actions on a table away from a user: by the call that the older API has for some of them, and otherwise by statement.
+// revokeObject takes what was granted on a table away from all who got it. Those from whom it was taken become an entry of their own.
+func (p *requestPass) revokeObject(ctx context.Context, o *v1alpha1.PermissionOrder, at int) []error {
+	g := o.Granted[at]
+	users := usersOfGrant(p.obj, &g)
+	var failures []error
+	var left, done []string
+	for i, user := range users {
+		actions, err := p.unneeded(ctx, &g, user)
+		if err == nil && len(actions) > 0 {
+			err = p.revokeFrom(ctx, o, &g, user, actions)
+		}
+		if err == nil {
+			done = append(done, user)
+			continue
+		}
+		failures, left = append(failures, err), append(left, user)
+		if failed(err) {
+			left = append(left, users[i+1:]...)
+			break
+		}
+	}
+	switch {
+	case len(left) == 0:
+		o.Granted[at].Revoked = true
+	case len(done) > 0:
+		o.Granted[at].UserIDs = left
+		g.UserIDs, g.Revoked = done, true
+		o.Granted = append(o.Granted, g)
+	}
+	return failures
+}
+
+// revokeFrom takes actions on a table away from a user: by the call that the older API has for some of them, and otherwise by statement, also
+// if the call is refused or there are no calls left.
 func (p *requestPass) revokeFrom(ctx context.Context, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, user string, actions []string) error {
-	var byCall []string
+	byCall, byStatement, refusal := []string(nil), actions, error(nil)
 	if o.APIVersion == dataworks.Version2020 {
 		byCall = slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !isForColumns(a) })
 	}
 	if len(byCall) > 0 {
-		p.calls++
-		service, err := p.account.DataWorks(o.APIVersion)
-		if err != nil {
-			return err
+		refusal = p.revokeByCall(ctx, o, g, user, byCall)
+		if refusal != nil && !cloud.Refused(refusal) {
+			return refusal
 		}
-		err = p.noticed(service.Revoke(ctx, dataworks.Revocation{
-			Project: p.obj.Spec.ProjectName, WorkspaceID: p.obj.Spec.WorkspaceID, Table: g.Name, Actions: byCall, UserID: user,
-		}))
-		if absent(err) != nil {
-			return err
+		if refusal == nil {
+			byStatement = slices.DeleteFunc(slices.Clone(actions), isForColumns)
 		}
 	}
-	rest := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return slices.Contains(byCall, a) })
-	if len(rest) == 0 {
+	if len(byStatement) == 0 {
 		return nil
 	}
-	p.calls++
+	err := p.revokeByStatement(ctx, g, user, byStatement)
+	if err != nil && refusal != nil {
+		return refusal
+	}
+	return err
+}
+
+func (p *requestPass) revokeByCall(ctx context.Context, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, user string, actions []string) error {
+	service, err := p.account.DataWorks(o.APIVersion)
+	if err != nil {
+		return err
+	}
+	p.taken.calls++
+	return absent(p.noticed(service.Revoke(ctx, dataworks.Revocation{
+		Project: p.obj.Spec.ProjectName, WorkspaceID: p.obj.Spec.WorkspaceID, Table: g.Name, Actions: actions, UserID: user,
+	})))
+}
+
+func (p *requestPass) revokeByStatement(ctx context.Context, g *v1alpha1.GrantedObject, user string, actions []string) error {
 	name, err := p.accountName(ctx, user)
 	if cloud.IsNotFound(err) {
 		return conditions.Wait(v1alpha1.ReasonPartiallyApplied, "%s on table %s cannot be revoked from account %s, for the tenant has no account with this id that a statement could name: "+
-			"revoke it by hand and delete this object with deletionPolicy: Retain", strings.Join(rest, ", "), g.Name, user)
+			"revoke it by hand and delete this object with deletionPolicy: Retain", strings.Join(actions, ", "), g.Name, user)
 	}
 	if err != nil {
 		return err
 	}
-	return absent(p.noticed(p.account.MaxCompute.RevokeFromUser(ctx, p.obj.Spec.ProjectName, g.SchemaName, g.Name, rest, name)))
+	p.taken.calls++
+	return absent(p.noticed(p.account.MaxCompute.RevokeFromUser(ctx, p.obj.Spec.ProjectName, g.SchemaName, g.Name, actions, name)))
 }
 
 // accountName is how statements name an account. It is looked up once in a pass.
 func (p *requestPass) accountName(ctx context.Context, user string) (string, error) {
-	if name := p.names[user]; name != "" {
-		return name, nil
+	known, ok := p.taken.names[user]
+	if !ok {
+		p.taken.calls++
+		known.name, known.failure = p.account.MaxCompute.AccountName(ctx, user)
+		p.taken.names[user] = known
 	}
-	name, err := p.account.MaxCompute.AccountName(ctx, user)
-	if err := p.noticed(err); err != nil {
-		return "", err
-	}
-	if p.names == nil {
-		p.names = map[string]string{}
-	}
-	p.names[user] = name
-	return name, nil
-}
-
-// unneeded are those of the granted actions that no other request grants the same user on the same table: a permission is there or not,
-// whichever requests it came of. What this request would have granted for longer than the other is the other's to end.
-func (p *requestPass) unneeded(ctx context.Context, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, user string) ([]string, error) {
-	if err := p.listOthers(ctx); err != nil {
-		return nil, err
-	}
-	rest := slices.Clone(g.Actions)
-	for i := range p.others.Items {
-		other := &p.others.Items[i]
-		if other.UID == p.obj.UID || other.Status.Endpoint != p.obj.Status.Endpoint {
-			continue
-		}
-		shared, end := sharedWith(other, g, user, p.Clock.Now())
-		before := len(rest)
-		rest = slices.DeleteFunc(rest, func(action string) bool { return slices.Contains(shared, action) })
-		if len(rest) == before {
-			continue
-		}
-		own := p.obj.Status.EndOf(o, g)
-		if outlasts := p.obj.Status.RevokeAtDeadline || end != nil && (own == nil || end.Before(own)); outlasts {
-			if err := p.handOver(ctx, other); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return rest, nil
-}
-
-func (p *requestPass) listOthers(ctx context.Context) error {
-	if p.others != nil {
-		return nil
-	}
-	others := &v1alpha1.PermissionApplyList{}
-	if err := p.Client.List(ctx, others, client.MatchingFields{projectIndex: strings.ToLower(p.obj.Spec.ProjectName)}); err != nil {
-		return fmt.Errorf("list the other requests of the project: %w", err)
-	}
-	p.others = others
-	return nil
-}
-
-// handOver leaves it to another request to end what both have granted: the service would end it only when the longer one was to end.
-func (p *requestPass) handOver(ctx context.Context, other *v1alpha1.PermissionApply) error {
-	if other.Status.RevokeAtDeadline {
-		return nil
-	}
-	other.Status.RevokeAtDeadline = true
-	if err := p.Client.Status().Update(ctx, other); err != nil {
-		return fmt.Errorf("leave it to PermissionApply %s/%s to end what both grant: %w", other.Namespace, other.Name, err)
-	}
-	return nil
-}
-
-// sharedWith are the actions on a table that another request grants a user and goes on granting, and when the first of them ends; nil if it
-// is not known.
-func sharedWith(other *v1alpha1.PermissionApply, table *v1alpha1.GrantedObject, user string, now time.Time) (actions []string, end *metav1.Time) {
-	if !other.DeletionTimestamp.IsZero() && !other.IsRetained() && !other.IsSuspended() {
-		return nil, nil
-	}
-	status := &other.Status
-	for i := range status.Orders {
-		o := &status.Orders[i]
-		for j := range o.Granted {
-			g := &o.Granted[j]
-			users := g.UserIDs
-			if len(users) == 0 {
-				users = other.Spec.ApplyUserIDs
-			}
-			if !isSameTable(g, table) || !slices.Contains(users, user) || !isInEffect(status, o, g, now) {
-				continue
-			}
-			actions = append(actions, g.Actions...)
-			if ends := status.EndOf(o, g); ends != nil && (end == nil || ends.Before(end)) {
-				end = ends
-			}
-		}
-	}
-	return actions, end
-}
-
-func isSameTable(a, b *v1alpha1.GrantedObject) bool {
-	return strings.EqualFold(a.Name, b.Name) && strings.EqualFold(apiSchema(a.SchemaName), apiSchema(b.SchemaName))
+	return known.name, p.noticed(known.failure)
 }

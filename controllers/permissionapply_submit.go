@@ -28,8 +28,10 @@ const (
 	lateOrder = 10 * time.Minute
 	// firstSearch is how soon after a call whose outcome is not known the orders are searched for the second time.
 	firstSearch = 15 * time.Second
-	// searchMargin is by how much the clocks of the service and of the operator may differ.
-	searchMargin = 10 * time.Minute
+	// searchMargin is by how much the clocks of the service and of the operator may differ: more than the service takes of a signature.
+	searchMargin = time.Hour
+	// maxRefused is how many calls of a request may be refused before one is accepted.
+	maxRefused = 5
 	// patience is how long a call may wait before it is sent: what was recorded about it must not be older.
 	patience = time.Minute
 )
@@ -65,15 +67,29 @@ func (p *requestPass) submit(ctx context.Context) error {
 			return err
 		}
 	}
+	return p.sendAll(ctx)
+}
+
+// sendAll makes the calls that have not come to anything. One that is refused does not keep the others back.
+func (p *requestPass) sendAll(ctx context.Context) error {
+	var failures []error
 	for i := range p.obj.Status.Submissions {
 		if len(p.obj.Status.Submissions[i].OrderIDs) > 0 {
 			continue
 		}
-		if err := p.send(ctx, i); err != nil {
-			return err
+		err := p.send(ctx, i)
+		if err == nil {
+			continue
+		}
+		failures = append(failures, err)
+		if failed(err) || !conditions.Explains(err) || len(failures) == maxRefused && len(p.obj.Status.Orders) == 0 {
+			break
 		}
 	}
-	return nil
+	if len(failures) > 0 && len(p.obj.Status.Orders) > 0 && worst(failures) == failures[0] && cloud.Refused(failures[0]) {
+		return conditions.PartiallyApplied(failures)
+	}
+	return worst(failures)
 }
 
 // send makes one of the calls, after it was recorded.
@@ -82,38 +98,64 @@ func (p *requestPass) send(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	s, now := &p.obj.Status.Submissions[i], metav1.NewTime(p.Clock.Now().Truncate(time.Second))
+	status, now := &p.obj.Status, metav1.NewTime(p.Clock.Now().Truncate(time.Second))
+	s := &status.Submissions[i]
+	// Of an earlier call with the same token, the outcome may still be open.
+	before := s.SendingTime
 	s.Attempts++
 	s.SendingTime = &now
-	if p.obj.Status.SubmissionTime == nil {
-		p.obj.Status.SubmissionTime = &now
+	status.Endpoint, status.Identity = p.account.DataWorksEndpoint, p.account.Identity
+	if status.SubmissionTime == nil {
+		status.SubmissionTime = &now
 	}
 	if err := p.WriteIntent(ctx, p.obj, &p.stored); err != nil {
 		return err
 	}
-	s = &p.obj.Status.Submissions[i] // the object is now the one that the API server has answered with
+	status = &p.obj.Status
+	s = &status.Submissions[i] // the object is now the one that the API server has answered with
 	ids, err := p.call(ctx, service, s)
 	switch {
 	case err == nil:
 		p.adopt(s, ids)
 		return nil
 	case cloud.CodeOf(err) == cloud.AlreadyExists:
-		return p.taken(ctx, s, err)
-	case !cloud.Refused(err):
-		p.within(firstSearch << min(s.Attempts-1, 4))
+		return p.met(ctx, s, err)
+	case !cloud.Refused(err) && !cloud.Unsent(err):
+		p.within(pace(firstSearch, s.Attempts))
 		return conditions.Wait(v1alpha1.ReasonProgressing, "the outcome of submitting the request is not known, and it is looked for: %v", err)
 	}
 	s.Attempts--
-	s.SendingTime = nil
+	s.SendingTime = before
 	if !p.isBegun() {
-		p.obj.Status.SubmissionTime = nil
+		status.SubmissionTime = nil
 	}
-	if dataworks.IsPermanentOnly(err) && p.obj.Status.RequestedUntil != nil && !p.obj.Status.RevokeAtDeadline {
-		// Asked for ever, and ended by the operator.
-		p.obj.Status.RevokeAtDeadline = true
-		return p.send(ctx, i)
+	if p.asksForTooLittle(err) {
+		return p.sendForEver(ctx, i, err)
 	}
 	p.refused()
+	return err
+}
+
+// pace is how long something is left alone that was tried some times: the older API's orders are searched meanwhile.
+func pace(first time.Duration, attempts int32) time.Duration {
+	return min(first<<min(max(attempts-1, 0), 10), lastPoll)
+}
+
+// asksForTooLittle tells whether a request was refused because it has an end, and permissions can only be granted for ever.
+func (p *requestPass) asksForTooLittle(refusal error) bool {
+	status := &p.obj.Status
+	return status.APIVersion == dataworks.Version2020 && status.RequestedUntil != nil && !status.RevokeAtDeadline && dataworks.IsPermanentOnly(refusal)
+}
+
+// sendForEver makes a call without an end, which the operator is to bring about. If that is refused as well, it was not the end that was
+// refused.
+func (p *requestPass) sendForEver(ctx context.Context, i int, refusal error) error {
+	p.obj.Status.RevokeAtDeadline = true
+	err := p.send(ctx, i)
+	if cloud.Refused(err) && len(p.obj.Status.Orders) == 0 {
+		p.obj.Status.RevokeAtDeadline = false
+		return refusal
+	}
 	return err
 }
 
@@ -129,14 +171,14 @@ func (p *requestPass) call(ctx context.Context, service dataworks.Client, s *v1a
 	return ids, p.noticed(err)
 }
 
-// taken is what becomes of a call whose token the service has met before: there should be an order.
-func (p *requestPass) taken(ctx context.Context, s *v1alpha1.Submission, refusal error) error {
+// met is what becomes of a call whose token the service has met before: there should be an order.
+func (p *requestPass) met(ctx context.Context, s *v1alpha1.Submission, refusal error) error {
 	found, err := p.search(ctx)
 	if err != nil {
 		return err
 	}
 	if ids := found[s.Token]; len(ids) > 0 {
-		return p.resolve(ctx, s, ids)
+		return p.resolve(ctx, s, ids, p.Clock.Now())
 	}
 	p.within(max(lastRetry, p.account.RetryAfterRefusal()))
 	return conditions.Stall(v1alpha1.ReasonCreateResultUnknown, "the service says that it has met the request before, and no order with the mark %s is to be found: %v", mark(s.Token), refusal)
@@ -177,6 +219,13 @@ func (p *requestPass) resolveDoubts(ctx context.Context) error {
 	if !p.inDoubt() {
 		return nil
 	}
+	if identity := p.obj.Status.Identity; identity != "" && identity != p.account.Identity {
+		p.within(lastRetry)
+		return conditions.Stall(v1alpha1.ReasonCreateResultUnknown, "the outcome of submitting the request was lost, and %s has another identity now, which cannot see the orders of the one before: "+
+			"bring that back, or look for an order with the mark %s", p.obj.Spec.ConnectionRef, mark(p.obj.Status.Submissions[0].Token))
+	}
+	// What is found is as old as the beginning of the search.
+	began := p.Clock.Now()
 	found, err := p.search(ctx)
 	if err != nil {
 		return err
@@ -187,7 +236,7 @@ func (p *requestPass) resolveDoubts(ctx context.Context) error {
 		if s.SendingTime == nil {
 			continue
 		}
-		if err := p.resolve(ctx, s, found[s.Token]); err != nil && open == nil {
+		if err := p.resolve(ctx, s, found[s.Token], began); err != nil && open == nil {
 			open = err
 		}
 	}
@@ -195,32 +244,32 @@ func (p *requestPass) resolveDoubts(ctx context.Context) error {
 }
 
 // resolve decides about a call from the orders that bear its token.
-func (p *requestPass) resolve(ctx context.Context, s *v1alpha1.Submission, ids []string) error {
-	age := p.Clock.Since(s.SendingTime.Time)
+func (p *requestPass) resolve(ctx context.Context, s *v1alpha1.Submission, ids []string, began time.Time) error {
+	age, late := began.Sub(s.SendingTime.Time), pace(lateOrder, s.Attempts)
 	if len(ids) == 0 && len(s.OrderIDs) == 0 {
 		switch {
-		case age >= lateOrder:
+		case age >= late:
 			s.SendingTime = nil
 			return nil
 		case p.obj.Status.APIVersion == dataworks.Version2024 && !p.deleting && !p.isOver():
 			// The token makes sure that the repeated call makes no second order.
 			return nil
 		}
-		p.searchAgain(age)
-		return conditions.Wait(v1alpha1.ReasonProgressing, "the outcome of submitting the request is not known; an order with the mark %s is looked for until %s after the call", mark(s.Token), lateOrder)
+		p.searchAgain(age, late)
+		return conditions.Wait(v1alpha1.ReasonProgressing, "the outcome of submitting the request is not known; an order with the mark %s is looked for until %s after the call", mark(s.Token), late)
 	}
 	p.track(s, ids)
 	missing, err := p.uncovered(ctx, s)
 	switch {
 	case err != nil:
-		p.searchAgain(age)
+		p.searchAgain(age, late)
 		return err
 	case len(missing) == 0:
 		s.SendingTime = nil
 		return nil
-	case age < lateOrder:
-		p.searchAgain(age)
-		return conditions.Wait(v1alpha1.ReasonProgressing, "the answer to submitting the request was lost; an order for %s is looked for until %s after the call", missing[0], lateOrder)
+	case age < late:
+		p.searchAgain(age, late)
+		return conditions.Wait(v1alpha1.ReasonProgressing, "the answer to submitting the request was lost; an order for %s is looked for until %s after the call", missing[0], late)
 	case p.deleting:
 		s.SendingTime = nil
 		return nil
@@ -231,8 +280,8 @@ func (p *requestPass) resolve(ctx context.Context, s *v1alpha1.Submission, ids [
 }
 
 // searchAgain says when to search next: the later, the longer ago the call was.
-func (p *requestPass) searchAgain(age time.Duration) {
-	p.within(min(max(firstSearch, age), max(lateOrder-age, 0)))
+func (p *requestPass) searchAgain(age, late time.Duration) {
+	p.within(min(max(firstSearch, age), max(late-age, 0)))
 }
 
 // search returns the ids of the orders of the time that bear a token of this request, by token.
@@ -264,7 +313,7 @@ func (p *requestPass) search(ctx context.Context) (map[string][]string, error) {
 	found := map[string][]string{}
 	for _, o := range orders {
 		for _, s := range status.Submissions {
-			if strings.Contains(o.Reason, mark(s.Token)) {
+			if strings.HasSuffix(strings.TrimSpace(o.Reason), mark(s.Token)) {
 				found[s.Token] = append(found[s.Token], o.ID)
 			}
 		}

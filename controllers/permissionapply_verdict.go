@@ -22,8 +22,12 @@ func (p *requestPass) summarise() {
 			status.GrantedUntil = o.GrantedUntil.DeepCopy()
 		}
 	}
-	if status.RevokeAtDeadline && status.GrantedUntil != nil && status.RequestedUntil.Before(status.GrantedUntil) {
-		status.GrantedUntil = status.RequestedUntil.DeepCopy()
+	for i := range status.Orders {
+		for j := range status.Orders[i].Granted {
+			if end := status.EndOf(&status.Orders[i].Granted[j]); end != nil && (status.GrantedUntil == nil || end.Before(status.GrantedUntil)) {
+				status.GrantedUntil = end.DeepCopy()
+			}
+		}
 	}
 }
 
@@ -46,14 +50,17 @@ func stateOfRequest(obj *v1alpha1.PermissionApply, over bool, now time.Time) v1a
 		}
 	}
 	granted, ended := states[v1alpha1.RequestGranted], states[v1alpha1.RequestExpired]
+	undecided := states[v1alpha1.RequestPending] + states[v1alpha1.RequestApproved] + all - len(status.Orders)
 	switch {
-	case granted == 0 && (ended > 0 || over):
+	case granted == 0 && (over && undecided > 0 || ended > 0 && undecided == 0):
+		return v1alpha1.RequestExpired
+	case len(status.Orders) == 0 && over:
 		return v1alpha1.RequestExpired
 	case len(status.Orders) == 0:
 		return ""
 	case len(status.Orders) < all:
 		return v1alpha1.RequestPending
-	case granted > 0 && granted < all && states[v1alpha1.RequestPending]+states[v1alpha1.RequestApproved] == 0:
+	case granted > 0 && granted < all && undecided == 0:
 		return v1alpha1.RequestPartiallyGranted
 	}
 	return mostTelling(states)
@@ -78,7 +85,7 @@ func hasGranted(o *v1alpha1.PermissionOrder) bool { return o.State == v1alpha1.R
 func isOrderOver(status *v1alpha1.PermissionApplyStatus, o *v1alpha1.PermissionOrder, now time.Time) bool {
 	for i := range o.Granted {
 		g := &o.Granted[i]
-		if status.RevokeAtDeadline && !g.Revoked || !status.RevokeAtDeadline && isInEffect(status, o, g, now) {
+		if g.RevokeAtEnd && !g.Revoked || isInEffect(status, g, now) {
 			return false
 		}
 	}
@@ -145,6 +152,7 @@ func describeOrders(obj *v1alpha1.PermissionApply) string {
 		{v1alpha1.RequestRejected, "was rejected", "were rejected"},
 		{v1alpha1.RequestGrantFailed, "was approved, but its permissions could not be granted, or not all of them", "were approved, but their permissions could not be granted, or not all of them"},
 		{v1alpha1.RequestWithdrawn, "was withdrawn", "were withdrawn"},
+		{v1alpha1.RequestExpired, "was not decided in time and was withdrawn", "were not decided in time and were withdrawn"},
 	} {
 		switch n := counts[s.state]; {
 		case n == 1 && len(status.Orders) == 1:
@@ -167,9 +175,9 @@ func describeOrders(obj *v1alpha1.PermissionApply) string {
 const maxQuoted = 200
 
 // parting is what is said of a request whose object goes.
-func (p *requestPass) parting() (eventType, note string) {
+func parting(obj *v1alpha1.PermissionApply) (eventType, note string) {
 	var unclear []string
-	for _, o := range p.obj.Status.Orders {
+	for _, o := range obj.Status.Orders {
 		if o.State == v1alpha1.RequestGrantFailed && o.APIVersion == dataworks.Version2020 {
 			unclear = append(unclear, o.ID)
 		}

@@ -89,21 +89,21 @@ func TestEveryStateOfARequest(t *testing.T) {
 // TestAStateThatNobodyKnows: what is not understood is not read as granted, and changes nothing that was known.
 func TestAStateThatNobodyKnows(t *testing.T) {
 	for _, version := range generations {
-		for _, first := range []v1alpha1.RequestState{v1alpha1.RequestPending, v1alpha1.RequestGranted} {
+		for _, first := range []v1alpha1.RequestState{v1alpha1.RequestPending, v1alpha1.RequestGrantFailed} {
 			t.Run(fmt.Sprint(version, " after ", first), func(t *testing.T) {
 				h := requestWorld(t, version)
 				apply := newRequest("report")
 				h.create(apply)
 				h.step(apply)
-				if first == v1alpha1.RequestGranted {
-					h.must(h.cloud.ApproveOrder(h.order().ID, fakecloud.Approval{}))
+				if first == v1alpha1.RequestGrantFailed {
+					h.must(h.cloud.FailAuthorisation(h.order().ID, ""))
 					h.lookNow(apply)
 				}
 				h.rewrite = func(body string) string {
-					for _, known := range []string{`"FlowStatus":1`, `"FlowStatus":2`} {
+					for _, known := range []string{`"FlowStatus":1`, `"FlowStatus":3`} {
 						body = strings.ReplaceAll(body, known, `"FlowStatus":7`)
 					}
-					for _, known := range []string{"WaitApproval", "AuthorizeSucceed"} {
+					for _, known := range []string{"WaitApproval", "AuthorizeFailed"} {
 						body = strings.ReplaceAll(body, known, "Pondering")
 					}
 					return body

@@ -153,9 +153,11 @@ func (h *harness) order() fakecloud.Order {
 }
 
 // permissions lists what somebody has on the table orders because of orders, as "action until".
-func (h *harness) permissions(user string) []string {
+func (h *harness) permissions(user string) []string { return h.permissionsOn("orders", user) }
+
+func (h *harness) permissionsOn(table, user string) []string {
 	var out []string
-	for _, p := range h.cloud.TablePermissions(project, "orders", user) {
+	for _, p := range h.cloud.TablePermissions(project, table, user) {
 		text := p.Action
 		if len(p.Columns) > 0 {
 			text += "(" + strings.Join(p.Columns, ",") + ")"

@@ -204,7 +204,7 @@ type ApplyColumn struct {
 // +kubebuilder:validation:Enum=Pending;Approved;Granted;PartiallyGranted;Rejected;GrantFailed;Withdrawn;Expired
 type RequestState string
 
-// The states of a request, and but for PartiallyGranted and Expired, of its orders.
+// The states of a request, and but for PartiallyGranted, of its orders.
 const (
 	// RequestPending waits for an approver.
 	RequestPending RequestState = "Pending"
@@ -238,6 +238,11 @@ type PermissionApplyStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Endpoint string `json:"endpoint,omitempty"`
 
+	// identity is a fingerprint of who submitted the request. Orders can only be searched by who has made them.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Identity string `json:"identity,omitempty"`
+
 	// apiVersion is the version of the DataWorks API that the request is made with.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
@@ -251,8 +256,8 @@ type PermissionApplyStatus struct {
 	// +optional
 	RequestedUntil *metav1.Time `json:"requestedUntil,omitempty"`
 
-	// revokeAtDeadline tells that it is the operator that has to end the permissions: the service can grant them only for ever; or another
-	// request, which had granted the same for longer, went early.
+	// revokeAtDeadline tells that the service can grant the permissions only for ever, so that it was asked for that, and that it is the
+	// operator that revokes them at requestedUntil.
 	// +optional
 	RevokeAtDeadline bool `json:"revokeAtDeadline,omitempty"`
 
@@ -368,7 +373,7 @@ type PermissionOrder struct {
 	// granted is what was granted in the end.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=2000
+	// +kubebuilder:validation:MaxItems=4000
 	Granted []GrantedObject `json:"granted,omitempty"`
 
 	// narrowed tells that less was granted than was asked for: fewer actions or columns, or for a shorter time.
@@ -406,9 +411,21 @@ type GrantedObject struct {
 	// +kubebuilder:validation:items:MaxLength=64
 	UserIDs []string `json:"userIDs,omitempty"`
 
-	// until is when they end.
+	// columns that they are limited to; absent means the whole table.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1200
+	// +kubebuilder:validation:items:MaxLength=255
+	Columns []string `json:"columns,omitempty"`
+
+	// until is when the service ends them, if it does and says so.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
+
+	// revokeAtEnd tells that the service does not end them in time, so that the operator has to: it has granted them for ever; or another
+	// request that had granted the same for longer went before.
+	// +optional
+	RevokeAtEnd bool `json:"revokeAtEnd,omitempty"`
 
 	// revoked tells that the operator has revoked them.
 	// +optional
@@ -467,13 +484,10 @@ func (p *PermissionApply) GetInterval() time.Duration { return orZero(p.Spec.Int
 // IsRetained tells whether deleting the object leaves the cloud as it is.
 func (p *PermissionApply) IsRetained() bool { return p.Spec.DeletionPolicy == RevocationRetain }
 
-// EndOf is when a permission that an order has granted ends, by the service or by the operator; nil if that is not known.
-func (s *PermissionApplyStatus) EndOf(o *PermissionOrder, g *GrantedObject) *metav1.Time {
+// EndOf is when a permission ends, by the service or by the operator; nil if it does not.
+func (s *PermissionApplyStatus) EndOf(g *GrantedObject) *metav1.Time {
 	end := g.Until
-	if end == nil {
-		end = o.GrantedUntil
-	}
-	if s.RevokeAtDeadline && s.RequestedUntil != nil && (end == nil || s.RequestedUntil.Before(end)) {
+	if g.RevokeAtEnd && s.RequestedUntil != nil && (end == nil || s.RequestedUntil.Before(end)) {
 		end = s.RequestedUntil
 	}
 	return end

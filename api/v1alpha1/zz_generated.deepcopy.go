@@ -477,6 +477,11 @@ func (in *GrantedObject) DeepCopyInto(out *GrantedObject) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Columns != nil {
+		in, out := &in.Columns, &out.Columns
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Until != nil {
 		in, out := &in.Until, &out.Until
 		*out = (*in).DeepCopy()

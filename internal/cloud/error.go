@@ -28,8 +28,8 @@ const (
 	InvalidSpec Code = "InvalidSpec"
 	// RemoteRejected: the service refused the request as invalid.
 	RemoteRejected Code = "RemoteRejected"
-	// RemoteUnavailable: throttled, a server error, a lost connection or a time-out. Only if Throttled is set is it known that
-	// the call had no effect.
+	// RemoteUnavailable: throttled, a server error, a lost connection or a time-out. Only if Throttled or NotSent is set is it known
+	// that the call had no effect.
 	RemoteUnavailable Code = "RemoteUnavailable"
 	// UnexpectedResponse: an answer that means nothing to this program, so that nothing may be concluded from it.
 	UnexpectedResponse Code = "UnexpectedResponse"
@@ -48,6 +48,8 @@ type Error struct {
 	RequestID string
 	// Throttled tells that the service refused the call for its rate.
 	Throttled bool
+	// NotSent tells that no connection could be made, so that nothing was asked for.
+	NotSent bool
 	// Accepted tells that the service had taken the request on before this failure, so that the outcome of the request is unknown
 	// whatever the failure says.
 	Accepted bool
@@ -94,6 +96,12 @@ func RequestID(err error) string {
 
 // IsNotFound tells whether the service said that the object does not exist.
 func IsNotFound(err error) bool { return CodeOf(err) == NotFound }
+
+// Unsent tells whether a call never left this machine.
+func Unsent(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.NotSent
+}
 
 // Refused tells whether the service answered that it did not do what was asked. After any other failure of a write its
 // outcome is unknown.

@@ -65,6 +65,8 @@ type Account struct {
 	Endpoint string
 	// DataWorksEndpoint is the base URL of DataWorks, empty if there is none.
 	DataWorksEndpoint string
+	// Identity is the same for Connections whose calls the service attributes to the same RAM user or role. It tells nothing else.
+	Identity string
 	// DataWorksVersion is the version of its API that the Connection names.
 	DataWorksVersion string
 
@@ -225,7 +227,7 @@ func (r *Resolver) account(who identity, limits rateLimits, s *source) (*Account
 
 func (r *Resolver) newAccount(who identity, limits rateLimits) (*Account, error) {
 	account := &Account{
-		Endpoint: who.to.maxCompute, DataWorksEndpoint: who.to.dataWorks, DataWorksVersion: who.dataWorksVersion, credential: permanent(who.keys),
+		Endpoint: who.to.maxCompute, DataWorksEndpoint: who.to.dataWorks, DataWorksVersion: who.dataWorksVersion, Identity: who.fingerprint(), credential: permanent(who.keys),
 	}
 	if who.opensSession() {
 		service, err := sts.New(sts.Config{Endpoint: who.to.sts, HTTPClient: r.HTTP, Timeout: r.CallTimeout, Now: r.Clock.Now})

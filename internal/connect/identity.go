@@ -218,6 +218,17 @@ func (w identity) principal(service, endpoint string) string {
 	return digest(service, endpoint, "key", w.keys.AccessKeyID, w.keys.AccessKeySecret)
 }
 
+// fingerprint is short, and the same for whoever the service takes for the same: a RAM role however its session was opened, or a key.
+func (w identity) fingerprint() string {
+	switch {
+	case w.role != nil:
+		return digest("role", w.role.RoleARN)[:16]
+	case w.workload != nil:
+		return digest("role", w.workload.RoleARN)[:16]
+	}
+	return digest("key", w.keys.AccessKeyID)[:16]
+}
+
 func digest(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])

@@ -80,14 +80,11 @@ func (r Requests) Collect(out chan<- prometheus.Metric) {
 // IsOverdue tells whether somebody still has what the operator should have revoked at a deadline.
 func IsOverdue(apply *v1alpha1.PermissionApply, now time.Time) bool {
 	status := &apply.Status
-	if !status.RevokeAtDeadline {
-		return false
-	}
 	for i := range status.Orders {
 		o := &status.Orders[i]
 		for j := range o.Granted {
 			g := &o.Granted[j]
-			if end := status.EndOf(o, g); !g.Revoked && end != nil && now.Sub(end.Time) > overdueAfter {
+			if end := status.EndOf(g); g.RevokeAtEnd && !g.Revoked && end != nil && now.Sub(end.Time) > overdueAfter {
 				return true
 			}
 		}

@@ -26,7 +26,7 @@ func TestRequests(t *testing.T) {
 	granted := func(name string, over time.Duration, revoked, byOperator bool) *v1alpha1.PermissionApply {
 		return request(name, v1alpha1.PermissionApplyStatus{
 			State: v1alpha1.RequestGranted, RequestedUntil: ago(over), RevokeAtDeadline: byOperator,
-			Orders: []v1alpha1.PermissionOrder{{ID: name, Granted: []v1alpha1.GrantedObject{{Name: "t", Revoked: revoked}}}},
+			Orders: []v1alpha1.PermissionOrder{{ID: name, Granted: []v1alpha1.GrantedObject{{Name: "t", Revoked: revoked, RevokeAtEnd: byOperator}}}},
 		})
 	}
 	scheme := runtime.NewScheme()

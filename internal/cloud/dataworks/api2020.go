@@ -231,7 +231,8 @@ func (d *detail2020) order() (order Order, complete bool) {
 		}
 		object.Actions = spelled(all...)
 		object.Granted = granted(object.Actions)
-		if object.Name == "" || len(object.Actions) == 0 {
+		// Of a decided order, an object without actions is one of which the approver has left nothing.
+		if object.Name == "" || len(object.Actions) == 0 && !order.State.decided() {
 			return order, false
 		}
 		order.Objects = append(order.Objects, object)
@@ -241,7 +242,7 @@ func (d *detail2020) order() (order Order, complete bool) {
 	}
 	slices.Sort(order.Grantees)
 	order.Grantees = slices.Compact(order.Grantees)
-	return order, len(order.Objects) > 0
+	return order, slices.ContainsFunc(order.Objects, func(o OrderObject) bool { return len(o.Actions) > 0 })
 }
 
 // page2020 is one page of ListPermissionApplyOrders.

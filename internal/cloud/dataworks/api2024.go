@@ -260,18 +260,20 @@ func (c *client2024) Get(ctx context.Context, id string) (Order, error) {
 // order reads an order. Its objects come in the order of their first content.
 func (a *application) order() (order Order, complete bool) {
 	order = Order{ID: a.ProcessInstanceID, State: a.state(), Reason: a.Reason, Submitted: moment(a.ApplicationTime)}
+	narrowed := slices.ContainsFunc(a.Contents, func(c applicationContent) bool { return c.FinalAccessTypes != nil })
 	for _, c := range a.Contents {
 		meta := c.Resource.MetaData
 		if meta["table"] == "" || meta["project"] == "" || c.Grantee.PrincipalID == "" || len(c.AccessTypes) == 0 {
 			return order, false
 		}
 		object := order.object(c.Grantee.PrincipalID, meta)
-		actions, granted := spelled(c.AccessTypes...), c.granted(a.Status)
+		actions, granted := spelled(c.AccessTypes...), c.granted(a.Status, narrowed)
 		object.Actions, object.Granted = spelled(append(object.Actions, actions...)...), union(object.Granted, granted)
 		if meta["column"] != "" {
-			object.Columns = append(object.Columns, OrderColumn{Name: meta["column"], Actions: actions, Granted: granted})
+			object.Columns = append(object.Columns, OrderColumn{Name: meta["column"], Actions: actions, Granted: granted, Deadline: moment(c.ExpirationTime)})
+		} else {
+			object.Deadline = earlier(object.Deadline, moment(c.ExpirationTime))
 		}
-		object.Deadline = earlier(object.Deadline, moment(c.ExpirationTime))
 		order.Deadline = earlier(order.Deadline, moment(c.ExpirationTime))
 		if changed := moment(c.UpdateTime); order.State.decided() && changed.After(order.Finished) {
 			order.Finished = changed
@@ -313,11 +315,14 @@ func (a *application) state() State {
 }
 
 // granted is what was granted of a content; nil unless its status, or if it has none that of its order, says so. Of the order it
-// must be known that it was approved.
-func (c *applicationContent) granted(status string) []string {
+// must be known that it was approved. narrowed tells that the order says of some contents what was left of them: then nothing was left of those
+// of which it does not.
+func (c *applicationContent) granted(status string, narrowed bool) []string {
 	order := state2024(status)
 	switch {
 	case order != Granted && order != GrantFailed, state2024(cmp.Or(c.Status, status)) != Granted:
+		return nil
+	case c.FinalAccessTypes == nil && narrowed:
 		return nil
 	case c.FinalAccessTypes == nil: // nobody has left out anything
 		return spelled(c.AccessTypes...)

@@ -97,8 +97,7 @@ func connect(config Config, version string) (connection, error) {
 // HTTP status.
 var codes = openapi.Codes{
 	{Pattern: "project_not_found", Class: cloud.ProjectNotFound},
-	// Other products say so when a token comes with another request than the first time.
-	{Pattern: "idempotentparametermismatch", Class: cloud.AlreadyExists},
+	{Pattern: tokenMismatch, Class: cloud.AlreadyExists},
 	// The gateway says so of a call that it does not have, as will happen when the older version is gone. A 404, but a refusal.
 	{Pattern: "invalidaction.notfound", Class: cloud.RemoteRejected},
 	{Pattern: "invalidapi.notfound", Class: cloud.RemoteRejected},
@@ -130,7 +129,7 @@ func (c connection) do(ctx context.Context, call openapi.Call, meaning openapi.C
 		case !parsed:
 			return a.Unreadable(call.Op, service)
 		case a.Status >= 300 || e.failed():
-			return pastDeadline(a.Failure(openapi.Failure{
+			return refusal(a.Failure(openapi.Failure{
 				Op: call.Op, Code: cmp.Or(e.Code, e.ErrorCode), Message: cmp.Or(e.Message, e.ErrorMessage), RequestID: e.RequestID,
 				InsideSuccess: a.Status < 300, Codes: meaning,
 			}))
@@ -143,14 +142,22 @@ func (c connection) do(ctx context.Context, call openapi.Call, meaning openapi.C
 	return requestID, err
 }
 
-// pastDeadline makes a refusal of what the service has been seen to say, with HTTP status 500, of a deadline that is over: repeating the
-// request would not help.
-func pastDeadline(err error) error {
-	if e, ok := errors.AsType[*cloud.Error](err); ok && !e.Throttled && strings.Contains(e.Message, "deadline cannot be in the past") {
+// refusal makes plain refusals of two answers that look like something else: what the service has been seen to say, with HTTP status 500, of
+// a deadline that is over; and "already exists", which nothing but a token can be here. Repeating the request would not help.
+func refusal(err error) error {
+	e, ok := errors.AsType[*cloud.Error](err)
+	if ok && !e.Throttled && (strings.Contains(e.Message, "deadline cannot be in the past") || e.Code == cloud.AlreadyExists && !isTokenMismatch(e)) {
 		e.Code = cloud.RemoteRejected
 	}
 	return err
 }
+
+// isTokenMismatch tells whether a token came with another request than the first time. Other products say so.
+func isTokenMismatch(e *cloud.Error) bool {
+	return strings.Contains(strings.ToLower(e.RemoteCode), tokenMismatch)
+}
+
+const tokenMismatch = "idempotentparametermismatch"
 
 // IsPermanentOnly tells whether a request seems to have been refused because permissions can only be granted for ever, as is documented of
 // 2020-05-18 for projects without LabelSecurity and for columns that need no label. No code is documented, so it goes by the words. Who

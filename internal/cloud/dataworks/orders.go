@@ -65,7 +65,7 @@ type OrderObject struct {
 	// Granted are those that were granted in the end; nil unless it is known that something was. Of an order whose state is
 	// GrantFailed, 2020-05-18 does not say what was granted before the failure.
 	Granted []string
-	// Deadline is when the permissions on the object end; the earliest if its columns differ.
+	// Deadline is when the permissions on the object end, but for those on columns that have ends of their own.
 	Deadline time.Time
 	// Columns are those that actions on columns are limited to. None means all.
 	Columns []OrderColumn
@@ -75,6 +75,8 @@ type OrderObject struct {
 type OrderColumn struct {
 	Name             string
 	Actions, Granted []string
+	// Deadline is when the permissions on the column end; the zero time if it is the object's.
+	Deadline time.Time
 }
 
 // Summary is an order in a list.

@@ -108,22 +108,22 @@ func TestNarrowedOrders(t *testing.T) {
 		dataworks.Version2024: {
 			asked: []dataworks.OrderObject{
 				{
-					Grantee: alice, Project: project, Name: "orders", Actions: both, Deadline: tomorrow,
-					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both}, {Name: "amount", Actions: both}},
+					Grantee: alice, Project: project, Name: "orders", Actions: both,
+					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both, Deadline: tomorrow}, {Name: "amount", Actions: both, Deadline: tomorrow}},
 				},
 				{
-					Grantee: bob, Project: project, Name: "orders", Actions: both, Deadline: tomorrow,
-					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both}, {Name: "amount", Actions: both}},
+					Grantee: bob, Project: project, Name: "orders", Actions: both,
+					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both, Deadline: tomorrow}, {Name: "amount", Actions: both, Deadline: tomorrow}},
 				},
 			},
 			granted: []dataworks.OrderObject{
 				{
-					Grantee: alice, Project: project, Name: "orders", Actions: both, Granted: left, Deadline: sooner,
-					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both, Granted: left}, {Name: "amount", Actions: both, Granted: left}},
+					Grantee: alice, Project: project, Name: "orders", Actions: both, Granted: left,
+					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both, Granted: left, Deadline: sooner}, {Name: "amount", Actions: both, Granted: left, Deadline: sooner}},
 				},
 				{
-					Grantee: bob, Project: project, Name: "orders", Actions: both, Granted: left, Deadline: sooner,
-					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both, Granted: left}, {Name: "amount", Actions: both, Granted: left}},
+					Grantee: bob, Project: project, Name: "orders", Actions: both, Granted: left,
+					Columns: []dataworks.OrderColumn{{Name: "id", Actions: both, Granted: left, Deadline: sooner}, {Name: "amount", Actions: both, Granted: left, Deadline: sooner}},
 				},
 			},
 		},

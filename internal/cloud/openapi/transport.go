@@ -131,9 +131,9 @@ func TransportError(ctx context.Context, op string, err error) error {
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
 		e.Message, e.Err = "no answer in time", errors.Join(ctx.Err(), err)
 	case errors.As(err, &dns):
-		e.Message = "the host name " + dns.Name + " cannot be resolved"
+		e.Message, e.NotSent = "the host name "+dns.Name+" cannot be resolved", true
 	case errors.As(err, &opError) && opError.Op == "dial":
-		e.Message = "no connection to the endpoint"
+		e.Message, e.NotSent = "no connection to the endpoint", true
 	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:") || strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		e.Message = "the endpoint's TLS certificate or protocol was not accepted"
 	default:
