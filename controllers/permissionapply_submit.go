@@ -86,10 +86,11 @@ func (p *requestPass) sendAll(ctx context.Context) error {
 			break
 		}
 	}
-	if len(failures) > 0 && len(p.obj.Status.Orders) > 0 && worst(failures) == failures[0] && cloud.Refused(failures[0]) {
+	err := worst(failures)
+	if len(p.obj.Status.Orders) > 0 && cloud.Refused(err) {
 		return conditions.PartiallyApplied(failures)
 	}
-	return worst(failures)
+	return err
 }
 
 // send makes one of the calls, after it was recorded.

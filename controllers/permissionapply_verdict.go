@@ -34,21 +34,7 @@ func (p *requestPass) summarise() {
 // stateOfRequest is how far a request is, from the states of its orders. over tells that its deadline has passed.
 func stateOfRequest(obj *v1alpha1.PermissionApply, over bool, now time.Time) v1alpha1.RequestState {
 	status := &obj.Status
-	states := map[v1alpha1.RequestState]int{}
-	for i := range status.Orders {
-		o := &status.Orders[i]
-		state := o.State
-		if hasGranted(o) && isOrderOver(status, o, now) {
-			state = v1alpha1.RequestExpired
-		}
-		states[state]++
-	}
-	all := len(status.Orders)
-	for _, s := range status.Submissions {
-		if len(s.OrderIDs) == 0 {
-			all++ // of these, nobody knows anything yet
-		}
-	}
+	states, all := statesOfOrders(status, now)
 	granted, ended := states[v1alpha1.RequestGranted], states[v1alpha1.RequestExpired]
 	undecided := states[v1alpha1.RequestPending] + states[v1alpha1.RequestApproved] + all - len(status.Orders)
 	switch {
@@ -64,6 +50,25 @@ func stateOfRequest(obj *v1alpha1.PermissionApply, over bool, now time.Time) v1a
 		return v1alpha1.RequestPartiallyGranted
 	}
 	return mostTelling(states)
+}
+
+// statesOfOrders counts the orders by state, and says how many there will be at least: of calls that are not made yet, nobody knows anything.
+func statesOfOrders(status *v1alpha1.PermissionApplyStatus, now time.Time) (states map[v1alpha1.RequestState]int, all int) {
+	states, all = map[v1alpha1.RequestState]int{}, len(status.Orders)
+	for i := range status.Orders {
+		o := &status.Orders[i]
+		state := o.State
+		if hasGranted(o) && isOrderOver(status, o, now) {
+			state = v1alpha1.RequestExpired
+		}
+		states[state]++
+	}
+	for _, s := range status.Submissions {
+		if len(s.OrderIDs) == 0 {
+			all++
+		}
+	}
+	return states, all
 }
 
 // mostTelling is the state, of those that there are, that says most about the whole: what is not decided comes first.
