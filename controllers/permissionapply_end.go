@@ -156,7 +156,7 @@ func (p *requestPass) findTwins(ctx context.Context) error {
 	if !slices.ContainsFunc(status.Submissions, func(s v1alpha1.Submission) bool { return s.Attempts > 1 }) {
 		return nil
 	}
-	found, err := p.search(ctx)
+	found, err := p.search(ctx, true)
 	if err != nil {
 		return err
 	}

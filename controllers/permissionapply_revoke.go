@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -184,6 +185,16 @@ func (p *requestPass) revokeByCall(ctx context.Context, o *v1alpha1.PermissionOr
 }
 
 func (p *requestPass) revokeByStatement(ctx context.Context, g *v1alpha1.GrantedObject, user string, actions []string) error {
+	known := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !dataworks.IsTableAction(a) })
+	if len(known) < len(actions) {
+		unknown := slices.DeleteFunc(slices.Clone(actions), dataworks.IsTableAction)
+		failure := conditions.Wait(v1alpha1.ReasonPartiallyApplied, "%s on table %s cannot be revoked from account %s, for this operator does not know what that is: "+
+			"revoke it by hand and delete this object with deletionPolicy: Retain", strings.Join(unknown, ", "), g.Name, user)
+		if len(known) == 0 {
+			return failure
+		}
+		return cmp.Or(p.revokeByStatement(ctx, g, user, known), failure)
+	}
 	name, err := p.accountName(ctx, user)
 	if cloud.IsNotFound(err) {
 		return conditions.Wait(v1alpha1.ReasonPartiallyApplied, "%s on table %s cannot be revoked from account %s, for the tenant has no account with this id that a statement could name: "+

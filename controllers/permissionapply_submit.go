@@ -174,7 +174,7 @@ func (p *requestPass) call(ctx context.Context, service dataworks.Client, s *v1a
 
 // met is what becomes of a call whose token the service has met before: there should be an order.
 func (p *requestPass) met(ctx context.Context, s *v1alpha1.Submission, refusal error) error {
-	found, err := p.search(ctx)
+	found, err := p.search(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (p *requestPass) resolveDoubts(ctx context.Context) error {
 	}
 	// What is found is as old as the beginning of the search.
 	began := p.Clock.Now()
-	found, err := p.search(ctx)
+	found, err := p.search(ctx, p.isLast(began))
 	if err != nil {
 		return err
 	}
@@ -242,6 +242,13 @@ func (p *requestPass) resolveDoubts(ctx context.Context) error {
 		}
 	}
 	return open
+}
+
+// isLast tells whether a search decides that a call has come to nothing.
+func (p *requestPass) isLast(began time.Time) bool {
+	return slices.ContainsFunc(p.obj.Status.Submissions, func(s v1alpha1.Submission) bool {
+		return s.SendingTime != nil && began.Sub(s.SendingTime.Time) >= pace(lateOrder, s.Attempts)
+	})
 }
 
 // resolve decides about a call from the orders that bear its token.
@@ -285,8 +292,9 @@ func (p *requestPass) searchAgain(age, late time.Duration) {
 	p.within(min(max(firstSearch, age), max(late-age, 0)))
 }
 
-// search returns the ids of the orders of the time that bear a token of this request, by token.
-func (p *requestPass) search(ctx context.Context) (map[string][]string, error) {
+// search returns the ids of the orders of the time that bear a token of this request, by token. How the service compares the names of tables is
+// not documented, so a search that must not miss any is wide.
+func (p *requestPass) search(ctx context.Context, wide bool) (map[string][]string, error) {
 	status, spec := p.obj.Status, p.obj.Spec
 	service, err := p.account.DataWorks(status.APIVersion)
 	if err != nil {
@@ -296,7 +304,7 @@ func (p *requestPass) search(ctx context.Context) (map[string][]string, error) {
 		Project: spec.ProjectName, WorkspaceID: spec.WorkspaceID,
 		Since: status.SubmissionTime.Add(-searchMargin), Until: p.Clock.Now().Add(searchMargin),
 	}
-	if len(spec.Objects) == 1 {
+	if len(spec.Objects) == 1 && !wide {
 		// The orders of several tables need not all have any one of them.
 		query.Table = spec.Objects[0].Name
 	}

@@ -146,6 +146,9 @@ func checkID(op, id string) error {
 // tableActions are the actions that can be asked for on a table.
 var tableActions = []string{"Select", "Describe", "Drop", "Alter", "Update", "Download"}
 
+// IsTableAction tells whether an action, as Order spells it, is one that can be asked for on a table.
+func IsTableAction(action string) bool { return slices.Contains(tableActions, action) }
+
 // ColumnActions are those of them that can be for single columns, and that 2020-05-18 can revoke.
 var ColumnActions = []string{"Select", "Describe", "Download"}
 
