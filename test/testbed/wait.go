@@ -13,9 +13,12 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// Connect makes a namespace with a Connection to the fake cloud and waits until that is Ready.
-func (b *Testbed) Connect(ctx context.Context, namespace string, qps int32) error {
+// Connect makes a namespace with a Connection to the fake cloud, changed as its caller wants it, and waits until that is Ready.
+func (b *Testbed) Connect(ctx context.Context, namespace string, qps int32, changes ...func(*v1alpha1.Connection)) error {
 	connection := b.NewConnection(namespace, qps)
+	for _, change := range changes {
+		change(connection)
+	}
 	for _, obj := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, b.NewSecret(namespace), connection} {
 		if err := b.Kube.Create(ctx, obj); err != nil {
 			return err
