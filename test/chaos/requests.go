@@ -60,9 +60,10 @@ type requests struct {
 func prepareRequests(flags *flag.FlagSet) func(context.Context) error {
 	r := &requests{book: newBook()}
 	flags.IntVar(&r.requests, "requests", 2000, "How many requests to create, half of them by each version of the API.")
-	flags.IntVar(&r.lost, "lost", 15, "Of how many calls in a hundred that submit a request the reply is lost, and of half of these the call as well.")
+	flags.IntVar(&r.lost, "lost", 15,
+		"How many of a hundred calls that submit a request a fault is drawn for, which loses the reply or the call. A few less are hit: each fault delays the later ones by a call.")
 	flags.DurationVar(&r.listLag, "list-lag", 20*time.Second, "How old an order is when lists first show it.")
-	flags.IntVar(&r.lateKills, "late-kills", 5, "How often to kill the manager while it deletes the requests; half as often while they are approved.")
+	flags.IntVar(&r.lateKills, "late-kills", 5, "How often to kill the manager while it deletes the requests; half as often, and once more, while they are approved.")
 	r.register(flags, 40)
 	return func(ctx context.Context) error {
 		return r.measure(ctx, func(ctx context.Context, c chaos) error {
