@@ -50,6 +50,7 @@ func newAdmin(s *Server) http.Handler {
 	mux.Handle("POST /_admin/users/names", write(a.names))
 	a.handlePackages(mux)
 	a.handleOrders(mux)
+	a.handleInsight(mux)
 	a.handleIdentities(mux)
 	return mux
 }
@@ -287,16 +288,21 @@ func act(do func()) http.Handler {
 // write decodes a JSON body and hands it on.
 func write[T any](do func(T) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var in T
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		if err == nil {
-			err = unmarshalStrict(body, &in)
-		}
-		if err == nil {
-			err = do(in)
-		}
-		finish(w, map[string]bool{"ok": true}, err)
+		decoded(w, r, do, func() any { return map[string]bool{"ok": true} })
 	})
+}
+
+// decoded decodes a JSON body, hands it on and answers with what there is to say then.
+func decoded[T any](w http.ResponseWriter, r *http.Request, do func(T) error, say func() any) {
+	var in T
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = unmarshalStrict(body, &in)
+	}
+	if err == nil {
+		err = do(in)
+	}
+	finish(w, say(), err)
 }
 
 func finish(w http.ResponseWriter, v any, err error) {

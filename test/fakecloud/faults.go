@@ -54,6 +54,7 @@ var faultKinds = []string{
 	FaultLatency, FaultThrottle, FaultServerError, FaultError, FaultAccessDenied, FaultHTML502,
 	FaultWrongEndpoint, FaultDropBefore, FaultDropAfter, FaultTimeout, FaultErrorInside,
 	FaultStaleRead, FaultGarbled, FaultAsync,
+	FaultSlowStream, FaultCutStream, FaultStallStream, FaultEmptyBody, FaultWrongType, FaultHTMLPage,
 }
 
 // Fault is something that goes wrong with the API calls that it matches. Of the faults that match a
@@ -64,9 +65,9 @@ type Fault struct {
 	Kind string `json:"kind"`
 
 	// A call must match all of these that are set. Names are compared without case; Statement is
-	// part of the statement's text, without case. Service is maxcompute, odps, sts or dataworks. Role is the ARN
-	// of the RAM role for calls of sts. Package is a name, or source.name of an installed package.
-	// AccessKeyID may be the ARN of a RAM role: it matches the calls of its sessions.
+	// part of the statement's text, without case. Service is maxcompute, odps, sts, dataworks, insight or iam. Role is
+	// the ARN of the RAM role for calls of sts. Package is a name, or source.name of an installed package.
+	// AccessKeyID may be the ARN of a RAM role: it matches the calls of its sessions; or a user of iam, like domain/name.
 	Service     string `json:"service,omitempty"`
 	Action      string `json:"action,omitempty"`
 	Project     string `json:"project,omitempty"`
@@ -74,6 +75,7 @@ type Fault struct {
 	Package     string `json:"package,omitempty"`
 	Statement   string `json:"statement,omitempty"`
 	AccessKeyID string `json:"accessKeyID,omitempty"`
+	Workspace   string `json:"workspace,omitempty"`
 	// Only is "reads" or "writes".
 	Only string `json:"only,omitempty"`
 
@@ -82,7 +84,7 @@ type Fault struct {
 	// Times is how many calls the fault hits; 0 means until it is cleared.
 	Times int `json:"times,omitempty"`
 
-	// Latency is for FaultLatency. In JSON it is a text like "20ms".
+	// Latency is for FaultLatency and FaultStallStream. In JSON it is a text like "20ms".
 	Latency time.Duration `json:"-"`
 	// Status, Code and Message replace what the kind would send. Code "-" means no code at all.
 	Status  int    `json:"status,omitempty"`
@@ -92,6 +94,14 @@ type Fault struct {
 	RetryAfter string `json:"retryAfter,omitempty"`
 	// Body selects a variant of FaultWrongEndpoint and FaultGarbled.
 	Body string `json:"body,omitempty"`
+
+	// Bytes is where FaultCutStream and FaultStallStream stop, BytesPerSecond how fast FaultSlowStream is.
+	Bytes          int64 `json:"bytes,omitempty"`
+	BytesPerSecond int64 `json:"bytesPerSecond,omitempty"`
+	// Chunked makes a body come without its length, or with it, where the fault is about bodies. Default: as usual.
+	Chunked *bool `json:"chunked,omitempty"`
+	// ContentType is for FaultWrongType.
+	ContentType string `json:"contentType,omitempty"`
 
 	// StaleWrites makes stale reads answer as before the last so many changes of the role, the
 	// package or the order (of all of the project, or of all orders, for lists).
@@ -171,7 +181,7 @@ func (f Fault) Validate() error {
 	case f.Kind == FaultLatency && f.Latency <= 0:
 		return fmt.Errorf("a fault of kind %s needs a latency", FaultLatency)
 	}
-	return nil
+	return f.validateStream()
 }
 
 // Inject adds a fault. It panics on one that could never work: that is a mistake in the test.
@@ -239,7 +249,8 @@ func (s *Server) pickFault(t *txn, c *call) *activeFault {
 func (f *activeFault) matches(c *call) bool {
 	same := func(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
 	return same(f.Service, c.service) && same(f.Action, c.action) && same(f.Project, c.project) &&
-		same(f.Role, c.role) && same(f.Package, c.pkg) && (f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID || f.AccessKeyID == c.caller) &&
+		same(f.Role, c.role) && same(f.Package, c.pkg) && same(f.Workspace, c.workspace) &&
+		(f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID || f.AccessKeyID == c.caller) &&
 		(f.Only == "" || (f.Only == "writes") == c.write) &&
 		strings.Contains(fold(c.statement), fold(f.Statement))
 }
@@ -267,6 +278,9 @@ func (f *activeFault) applies(t *txn, c *call) bool {
 // staleRevision is the revision before which a stale read looks; 0 if nothing has changed since.
 func (f *activeFault) staleRevision(t *txn, c *call) uint64 {
 	var history []revision
+	if c.huawei() { // nobody remembers what there was to export
+		return 0
+	}
 	if p := t.s.projects[c.project]; p != nil {
 		history = p.history
 	}
@@ -328,7 +342,9 @@ func (f *activeFault) apply(t *txn, c *call) outcome {
 		return run(t, c)
 	case FaultAsync:
 		return outcome{answer: t.later(f)}
-	case FaultHTML502, FaultWrongEndpoint, FaultErrorInside:
+	case FaultSlowStream, FaultCutStream, FaultStallStream, FaultEmptyBody, FaultWrongType:
+		return f.body(t, c)
+	case FaultHTML502, FaultWrongEndpoint, FaultErrorInside, FaultHTMLPage:
 		rep := f.page(c)
 		return outcome{raw: &rep}
 	}
@@ -341,9 +357,9 @@ func (f *activeFault) refusal(c *call) *problem {
 	p := refuse(f.Status, f.Code, "%s", f.Message)
 	switch f.Kind {
 	case FaultThrottle:
-		p = refuse(f.status(http.StatusTooManyRequests), f.code(throttleCode(c)), "%s", f.message("Request was denied due to user flow control."))
+		p = refuse(f.status(http.StatusTooManyRequests), f.code(throttleCode(c)), "%s", f.message(throttleText(c)))
 	case FaultServerError:
-		p = refuse(f.status(http.StatusInternalServerError), f.code(codeInternal), "%s", f.message("The request processing has failed due to some unknown error."))
+		p = refuse(f.status(http.StatusInternalServerError), f.code(internalCode(c)), "%s", f.message("The request processing has failed due to some unknown error."))
 	case FaultAccessDenied:
 		p = c.denial(codeAccessDenied)
 		p = refuse(f.status(p.status), f.code(p.code), "%s", f.message(p.message))
@@ -356,10 +372,32 @@ func (f *activeFault) refusal(c *call) *problem {
 }
 
 func throttleCode(c *call) string {
-	if c.service == "odps" {
+	switch c.service {
+	case "odps":
 		return codeODPSThrottled
+	case "insight":
+		return codeGatewayThrottled
+	case "iam":
+		return "429" // made up
 	}
 	return codeThrottlingUser
+}
+
+func throttleText(c *call) string {
+	if c.huawei() {
+		return gatewayThrottled
+	}
+	return "Request was denied due to user flow control."
+}
+
+func internalCode(c *call) string {
+	switch c.service {
+	case "insight":
+		return codeInsightInternal
+	case "iam":
+		return "500"
+	}
+	return codeInternal
 }
 
 func (f *activeFault) status(unset int) int {

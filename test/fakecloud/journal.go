@@ -62,19 +62,28 @@ type Entry struct {
 	// Seq counts from 1 and never starts again.
 	Seq  int       `json:"seq"`
 	Time time.Time `json:"time"`
-	// Service is maxcompute (the OpenAPI), odps, sts or dataworks.
+	// Service is maxcompute (the OpenAPI), odps, sts, dataworks, insight or iam.
 	Service string `json:"service"`
-	// Action is the action of the OpenAPI, the token service or DataWorks, or Statement or PollStatement.
+	// Action is the action of the OpenAPI, the token service or DataWorks, or Statement or PollStatement, or
+	// ExportResourcePackage or CreateToken.
 	Action  string `json:"action"`
 	Project string `json:"project,omitempty"`
 	// Role is the project's role that the call is about; of a call of sts, the ARN of the RAM role.
 	Role string `json:"role,omitempty"`
-	// Package is the package that the call is about; of an installed one, with its project in front.
+	// Package is the package that the call is about; of an installed one, with its project in front; of an export, its
+	// name.
 	Package string `json:"package,omitempty"`
 	// Order is the permission request that the call is about, Orders are those that it made.
 	Order     string   `json:"order,omitempty"`
 	Orders    []string `json:"orders,omitempty"`
 	Statement string   `json:"statement,omitempty"`
+	// Workspace and Exported are what an export is about; the latter are resources, like dashboard/1a2b.
+	Workspace string   `json:"workspace,omitempty"`
+	Exported  []string `json:"exported,omitempty"`
+	// BytesSent is how much of the body was sent, and Completed that all of it was; of insight and iam only. The journal
+	// is ahead of the network: a client that has read a body finds it here.
+	BytesSent int64 `json:"bytesSent,omitempty"`
+	Completed bool  `json:"completed,omitempty"`
 	// Write tells that the call asks for a change. To ask for a session is none.
 	Write bool `json:"write"`
 	// Applied tells that the change was accepted and made, even if there was nothing to change and
@@ -88,7 +97,7 @@ type Entry struct {
 	Fault       string `json:"fault,omitempty"`
 	AccessKeyID string `json:"accessKeyID,omitempty"`
 	// Caller is the ARN of the RAM role behind a temporary access key, or the subject of the token
-	// that an anonymous call carries.
+	// that an anonymous call carries; of insight and iam, the user, like domain/name.
 	Caller    string   `json:"caller,omitempty"`
 	RequestID string   `json:"requestID"`
 	Changes   []Change `json:"changes,omitempty"`
@@ -102,10 +111,19 @@ type journal struct {
 // next is the number that the next entry will have.
 func (j *journal) next() int { return j.last + 1 }
 
-func (j *journal) add(e Entry) {
+func (j *journal) add(e Entry) int {
 	j.last++
 	e.Seq = j.last
 	j.entries = append(j.entries, e)
+	return e.Seq
+}
+
+// entry returns the entry with a number, or nil if it was forgotten.
+func (j *journal) entry(seq int) *Entry {
+	if len(j.entries) == 0 || seq < j.entries[0].Seq {
+		return nil
+	}
+	return &j.entries[seq-j.entries[0].Seq]
 }
 
 // Journal returns every API call since the start or the last ResetJournal, in the order in which

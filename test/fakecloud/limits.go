@@ -11,7 +11,7 @@ import (
 
 // Limit is how many calls an access key may make, and what it hears when it makes more.
 type Limit struct {
-	// Service is maxcompute (the OpenAPI and the ODPS service), dataworks, or empty for both together.
+	// Service is maxcompute (the OpenAPI and the ODPS service), dataworks, insight, or empty for all together.
 	Service string `json:"service,omitempty"`
 	// QPS and Burst describe a token bucket: its rate and its size.
 	QPS   float64 `json:"qps,omitempty"`
@@ -32,8 +32,8 @@ type Limit struct {
 }
 
 var (
-	limitServices    = []string{"", "maxcompute", "dataworks"}
-	throttleCodes    = []string{"", "Throttling", "Throttling.User", "Throttling.Api", "Throttling.Resource", "Rejected.Throttling"}
+	limitServices    = []string{"", "maxcompute", "dataworks", "insight"}
+	throttleCodes    = []string{"", "Throttling", "Throttling.User", "Throttling.Api", "Throttling.Resource", "Rejected.Throttling", codeGatewayThrottled}
 	throttleStatuses = []int{0, http.StatusBadRequest, http.StatusTooManyRequests, http.StatusServiceUnavailable}
 )
 
@@ -119,11 +119,11 @@ func (s *Server) Accepted(accessKeyIDOrARN string) int {
 
 // throttled refuses a call that exceeds its limit; the lock is held.
 func (s *Server) throttled(c *call) *problem {
-	if c.service == "sts" {
+	if c.service == "sts" || c.service == "iam" {
 		return nil
 	}
 	service := c.service
-	if service != "dataworks" {
+	if service != "dataworks" && service != "insight" {
 		service = "maxcompute"
 	}
 	for _, id := range []string{
@@ -137,7 +137,7 @@ func (s *Server) throttled(c *call) *problem {
 }
 
 func (q *quota) refusal(c *call) *problem {
-	p := refuse(http.StatusTooManyRequests, cmp.Or(q.Code, throttleCode(c)), "Request was denied due to user flow control.")
+	p := refuse(http.StatusTooManyRequests, cmp.Or(q.Code, throttleCode(c)), "%s", throttleText(c))
 	if q.Status != 0 {
 		p.status = q.Status
 	}

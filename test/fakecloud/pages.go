@@ -22,6 +22,8 @@ func (f *activeFault) page(c *call) reply {
 		return reply{status: f.status(http.StatusBadGateway), contentType: "text/html", body: []byte(badGateway)}
 	case f.Kind == FaultErrorInside:
 		return f.errorInside(c)
+	case f.Kind == FaultHTMLPage:
+		return f.login()
 	case f.Body == BodyJSON:
 		return jsonReply(f.status(http.StatusNotFound), []byte(`{"message":"no route matched with those values"}`))
 	}
@@ -31,6 +33,9 @@ func (f *activeFault) page(c *call) reply {
 // errorInside is an error in a body that comes with HTTP 200: Status is the httpCode within.
 func (f *activeFault) errorInside(c *call) reply {
 	status, code, message := f.status(http.StatusInternalServerError), f.code("500"), f.message("internal error")
+	if c.huawei() {
+		code = f.code(internalCode(c))
+	}
 	if c.service != "maxcompute" {
 		return c.proto.failure(c.requestID, refuse(http.StatusOK, code, "%s", message))
 	}
@@ -41,6 +46,9 @@ func (f *activeFault) errorInside(c *call) reply {
 
 // garble spoils a reply.
 func (f *activeFault) garble(rep reply) reply {
+	if rep.stream != nil {
+		return f.garbleStream(rep)
+	}
 	if f.Body != BodyWrongKind {
 		rep.body = rep.body[:len(rep.body)/2]
 		return rep

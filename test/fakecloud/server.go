@@ -47,6 +47,8 @@ type Options struct {
 	Packages PackageStyle
 	// Orders is how DataWorks speaks of permission requests. Default: see OrderStyle.
 	Orders OrderStyle
+	// Insight is how DataArts Insight speaks. Default: see InsightStyle.
+	Insight InsightStyle
 	// AccountNames is how ListUsers spells the names of RAM users. Default: with their owner.
 	AccountNames AccountNames
 }
@@ -90,6 +92,7 @@ type Server struct {
 	nonces     nonces
 	limits     map[string]*quota
 	orders     orderBook
+	insight    insightCloud
 	faults     []*activeFault
 	journal    journal
 	violations []string
@@ -112,6 +115,7 @@ func New(opts Options) *Server {
 		instances:  map[string]*instance{},
 		limits:     map[string]*quota{},
 		orders:     newOrderBook(),
+		insight:    newInsightCloud(),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -120,6 +124,7 @@ func New(opts Options) *Server {
 	s.SetAccountNames(opts.AccountNames)
 	s.SetPackageStyle(opts.Packages)
 	s.SetOrderStyle(opts.Orders)
+	s.SetInsightStyle(opts.Insight)
 	for _, p := range opts.Projects {
 		s.AddProject(p)
 	}
@@ -144,7 +149,10 @@ type call struct {
 	// pkg is the package that the call is about: its name, or source.name of an installed one.
 	pkg string
 	// order is the permission request that the call is about.
-	order       string
+	order string
+	// workspace and exported are what an export is about: the latter are resources, like dashboard/1a2b.
+	workspace   string
+	exported    []string
 	statement   string
 	write       bool
 	requestID   string
@@ -152,6 +160,10 @@ type call struct {
 	// caller is the ARN of the RAM role whose session sends the call, or the subject of the token that
 	// asks for a session; empty for access keys of users.
 	caller string
+	// tokenProject is the project that the caller's token is for.
+	tokenProject string
+	// seq is the number of the call's entry in the journal.
+	seq int
 	// anonymous tells that the call needs no signature.
 	anonymous bool
 	proto     protocol
@@ -174,6 +186,10 @@ type answer struct {
 	// details adds the httpCode, errorCode and errorMsg members of the OpenAPI's Get calls.
 	details bool
 	render  func() []byte
+	// stream is the body of an export, in place of render; chunked sends it without its length.
+	stream  *content
+	chunked bool
+	header  map[string]string
 }
 
 func (a answer) httpStatus() int { return cmp.Or(a.status, http.StatusOK) }
@@ -190,6 +206,9 @@ type reply struct {
 	contentType string
 	header      map[string]string
 	body        []byte
+	// stream takes the place of body; chunked leaves out the length.
+	stream  *content
+	chunked bool
 }
 
 // delivery is how the outcome of a call reaches the client.
@@ -208,6 +227,7 @@ type outcome struct {
 	raw      *reply
 	mangle   func(reply) reply
 	delivery delivery
+	flow     flow
 }
 
 // ServeHTTP implements http.Handler.
@@ -245,7 +265,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case deliver:
-		s.send(w, c, out)
+		s.send(w, r, c, out)
 	}
 }
 
@@ -259,6 +279,12 @@ func (s *Server) decode(r *http.Request, body []byte) *call {
 	case strings.HasPrefix(r.URL.Path, odpsPrefix):
 		c.service, c.proto = "odps", odpsProtocol{}
 		c.refusal = decodeODPS(c, r, body)
+	case strings.HasPrefix(r.URL.Path, insightPrefix):
+		c.service, c.proto = "insight", insightProtocol{}
+		c.refusal = decodeInsight(c, r, body)
+	case strings.HasPrefix(r.URL.Path, iamPrefix):
+		c.service, c.proto = "iam", iamProtocol{}
+		c.refusal = decodeIAM(c, r, body)
 	case isDataWorks(r):
 		c.service, c.proto = "dataworks", dataWorksProtocol{}
 		c.refusal = decodeDataWorks(s, c, r, body)
@@ -312,7 +338,7 @@ func run(t *txn, c *call) outcome {
 func (s *Server) record(c *call, t *txn, out outcome, fault *activeFault) {
 	e := Entry{
 		Time: s.now(), Service: c.service, Action: c.action, Project: c.project, Role: c.role, Package: c.pkg,
-		Order: c.order, Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, Caller: c.caller, RequestID: c.requestID,
+		Order: c.order, Workspace: c.workspace, Exported: c.exported, Statement: c.statement, Write: c.write, AccessKeyID: c.accessKeyID, Caller: c.caller, RequestID: c.requestID,
 		Applied: len(t.changes) > 0 || c.write && t.ran && !t.ignored && out.problem == nil,
 		Changes: t.changes,
 	}
@@ -336,7 +362,7 @@ func (s *Server) record(c *call, t *txn, out outcome, fault *activeFault) {
 	default:
 		e.Status = out.answer.httpStatus()
 	}
-	s.journal.add(e)
+	c.seq = s.journal.add(e)
 }
 
 // abandon journals a call whose client went away before anything was done.
@@ -346,7 +372,7 @@ func (s *Server) abandon(c *call) {
 	s.record(c, s.begin(c), outcome{delivery: deliverNothing}, nil)
 }
 
-func (s *Server) send(w http.ResponseWriter, c *call, out outcome) {
+func (s *Server) send(w http.ResponseWriter, r *http.Request, c *call, out outcome) {
 	var rep reply
 	switch {
 	case out.raw != nil:
@@ -362,17 +388,23 @@ func (s *Server) send(w http.ResponseWriter, c *call, out outcome) {
 	h := w.Header()
 	// Clients whose own clock is off read the server's from here.
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
-	h.Set("Content-Type", rep.contentType)
-	h.Set("Content-Length", strconv.Itoa(len(rep.body)))
-	h.Set("x-acs-request-id", c.requestID)
-	h.Set("x-odps-request-id", c.requestID)
+	h["Content-Type"] = nil // keeps net/http from guessing where the reply has none
+	if rep.contentType != "" {
+		h.Set("Content-Type", rep.contentType)
+	}
+	if !rep.chunked {
+		h.Set("Content-Length", strconv.FormatInt(rep.length(), 10))
+	}
+	if !c.huawei() {
+		h.Set("x-acs-request-id", c.requestID)
+		h.Set("x-odps-request-id", c.requestID)
+	}
 	for k, v := range rep.header {
-		h.Set(k, v)
+		if v != "" {
+			h.Set(k, v)
+		}
 	}
-	w.WriteHeader(rep.status)
-	if _, err := w.Write(rep.body); err != nil {
-		return // the client went away, which is no concern of the server's
-	}
+	s.deliverBody(w, r, c, rep, out.flow)
 }
 
 func (s *Server) enter() {

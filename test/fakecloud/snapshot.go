@@ -22,6 +22,7 @@ type State struct {
 	Orders           []Order           `json:"orders"`
 	TablePermissions []TablePermission `json:"tablePermissions"`
 	OrderStyle       OrderStyle        `json:"orderStyle"`
+	Insight          InsightState      `json:"insight"`
 }
 
 // ProjectState is one project in a State.
@@ -96,6 +97,7 @@ func (s *Server) State() State {
 		Projects: []ProjectState{}, Users: []UserState{}, Identities: []IdentityState{}, RAMRoles: []RAMRoleState{},
 		Sessions: s.sessionList(), Arrears: s.arrears, PolicyEcho: s.policyEcho, Packages: s.packages,
 		Orders: s.orders.list(), TablePermissions: s.permissions(func(TablePermission) bool { return true }), OrderStyle: s.orders.style,
+		Insight: s.insight.state(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.projects)) {
 		out.Projects = append(out.Projects, s.projects[name].state())

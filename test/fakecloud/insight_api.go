@@ -1,0 +1,292 @@
+package fakecloud
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	insightPrefix = "/v1/"
+	actionExport  = "ExportResourcePackage"
+)
+
+// Codes and texts of DataArts Insight and of the gateway before it ("DataArts Insight API reference: error codes",
+// "API request signing guide: error codes"). The table of the former has no status for the first one and no English texts.
+const (
+	codeInsightIAM           = "DataArtsInsight.20010003"
+	codeInsightNoResource    = "DataArtsInsight.24010003"
+	codeInsightCollaboration = "DataArtsInsight.24010043"
+	codeInsightAbnormal      = "DataArtsInsight.24150004"
+	codeInsightNoWorkspace   = "DataArtsInsight.24150005"
+	codeGatewayIncorrect     = "APIGW.0301"
+	codeGatewayUpdate        = "APIGW.0307"
+	codeGatewayThrottled     = "APIGW.0308"
+	// codeInsightInternal is made up.
+	codeInsightInternal = "DataArtsInsight.20010001"
+)
+
+const gatewayThrottled = "The throttling threshold has been reached: policy user over ratelimit,limit:1000,time:1 minute"
+
+// noInsightPermission has a made-up status: the documentation has none.
+func noInsightPermission() *problem {
+	return refuse(http.StatusForbidden, codeInsightIAM, "IAM permission error.")
+}
+
+// huawei tells whether the call is for the other vendor's cloud.
+func (c *call) huawei() bool { return c.service == "insight" || c.service == "iam" }
+
+// exportRequest is the body of an export.
+type exportRequest struct {
+	name      string
+	resources []insightResourceKey
+	tags      bool
+}
+
+func decodeInsight(c *call, r *http.Request, body []byte) *problem {
+	path := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), insightPrefix), "/")
+	params := matchPath([]string{"{project}", "resource-package", "export"}, path)
+	if params == nil || r.Method != http.MethodPost {
+		return unknown("insight: no such call: %s %s", r.Method, r.URL.Path)
+	}
+	c.action, c.project, c.workspace = actionExport, params["project"], r.Header.Get("X-Workspace-Id")
+	if p := checkInsightHeaders(c, r); p != nil {
+		return p
+	}
+	req, p := parseExport(body)
+	if p != nil {
+		return unknown("%s: %s", c.action, p.message)
+	}
+	c.pkg = req.name
+	for _, key := range req.resources {
+		c.exported = append(c.exported, key.String())
+	}
+	c.run = req.run
+	return nil
+}
+
+// checkInsightHeaders refuses what no correct client sends. Which of two credentials the service would take is not known.
+func checkInsightHeaders(c *call, r *http.Request) *problem {
+	for _, name := range []string{"X-Workspace-Id", "X-Auth-Token", "Authorization", "X-Project-Id", "X-Sdk-Date", "X-Security-Token"} {
+		if len(r.Header.Values(name)) > 1 {
+			return unknown("%s: header %s comes twice", c.action, name)
+		}
+	}
+	project := r.Header.Get("X-Project-Id")
+	switch {
+	case r.URL.RawQuery != "":
+		return unknown("%s takes no parameters in the query", c.action)
+	case c.workspace == "":
+		return unknown("%s: header X-Workspace-Id is missing", c.action)
+	case r.Header.Get("X-Auth-Token") != "" && r.Header.Get("Authorization") != "":
+		return unknown("%s: a token and a signature in one request", c.action)
+	case project != "" && project != c.project:
+		return unknown("%s: X-Project-Id is another project than the one in the path", c.action)
+	case !isJSON(r):
+		return unknown("%s: content type is %q, want application/json", c.action, r.Header.Get("Content-Type"))
+	}
+	return nil
+}
+
+func isJSON(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/json"
+}
+
+// parseExport reads the documented members. That an empty list and a resource that comes twice are wrong is made up.
+func parseExport(body []byte) (*exportRequest, *problem) {
+	f, p := parseObject(body, "name", "resources", "export_param")
+	if p != nil {
+		return nil, p
+	}
+	req := &exportRequest{}
+	if req.name, p = f.text("name"); p != nil {
+		return nil, p
+	}
+	list, p := f.list("resources")
+	switch {
+	case p != nil:
+		return nil, p
+	case req.name == "" || len(list) == 0:
+		return nil, badBody("name or resources are missing or empty")
+	}
+	for _, raw := range list {
+		key, p := parseResource(raw)
+		switch {
+		case p != nil:
+			return nil, p
+		case slices.Contains(req.resources, key):
+			return nil, badBody("resource %s comes twice", key)
+		}
+		req.resources = append(req.resources, key)
+	}
+	req.tags, p = parseExportParam(f)
+	return req, p
+}
+
+func parseResource(raw json.RawMessage) (insightResourceKey, *problem) {
+	var key insightResourceKey
+	f, p := parseObject(raw, "resource_type", "resource_id")
+	if p != nil {
+		return key, p
+	}
+	if key.typ, p = f.text("resource_type"); p != nil {
+		return key, p
+	}
+	if key.id, p = f.text("resource_id"); p != nil {
+		return key, p
+	}
+	if !slices.Contains(insightTypes, key.typ) || key.id == "" {
+		return key, badBody("resource_type '%s' is not a type of resources, or resource_id is missing", key.typ)
+	}
+	return key, nil
+}
+
+func parseExportParam(f fields) (bool, *problem) {
+	const name = "export_dataset_tag_permission"
+	if f["export_param"] == nil {
+		return false, nil
+	}
+	inner, p := parseObject(f["export_param"], name)
+	if p != nil || inner[name] == nil {
+		return false, p
+	}
+	var tags *bool
+	if json.Unmarshal(inner[name], &tags) != nil || tags == nil {
+		return false, badBody("field '%s' is not a boolean", name)
+	}
+	return *tags, nil
+}
+
+// run exports. The order in which the service looks for faults is made up.
+func (req *exportRequest) run(t *txn) (answer, *problem) {
+	t.ran = true
+	cloud, c := &t.s.insight, t.c
+	if !cloud.mayExport(c) {
+		return answer{}, noInsightPermission()
+	}
+	w := cloud.workspaces[insightWorkspaceKey{c.project, c.workspace}]
+	switch {
+	case w == nil:
+		return answer{}, refuse(http.StatusBadRequest, codeInsightNoWorkspace, "The workspace does not exist.")
+	case w.Abnormal:
+		return answer{}, refuse(http.StatusBadRequest, codeInsightAbnormal, "The operation failed. Check whether the workspace status is normal.")
+	}
+	for _, key := range req.resources {
+		r := w.resources[key]
+		switch {
+		case r == nil:
+			return answer{}, refuse(http.StatusNotFound, codeInsightNoResource, "The resource does not exist.")
+		case slices.Contains(r.Denied, "*") || slices.Contains(r.Denied, c.accessKeyID) || slices.Contains(r.Denied, c.caller):
+			return answer{}, refuse(http.StatusBadRequest, codeInsightCollaboration, "The current resource lacks collaborative permission.")
+		}
+	}
+	body := cloud.pack(w, req.resources, req.tags)
+	return answer{stream: &body, header: cloud.style.headers(req.name), chunked: cloud.style.Chunked}, nil
+}
+
+// mayExport asks IAM. That a token of another project, or of a whole domain, hears the same is made up.
+func (c *insightCloud) mayExport(call *call) bool {
+	return !c.noExports[call.accessKeyID] && !c.noExports[call.caller] && c.users[call.caller].mayUse(call.project) &&
+		(call.accessKeyID != "" || call.tokenProject == call.project)
+}
+
+// headers are those of an export; an empty value leaves the header out. All are made up.
+func (st InsightStyle) headers(name string) map[string]string {
+	out := map[string]string{"Content-Type": "application/octet-stream", "Content-Disposition": attachment(name + ".zip")}
+	for header, value := range map[string]string{"Content-Type": st.ContentType, "Content-Disposition": st.Disposition} {
+		switch value {
+		case "":
+		case headerAbsent:
+			out[header] = ""
+		default:
+			out[header] = value
+		}
+	}
+	return out
+}
+
+// attachment names a file as RFC 6266 has it, with a fallback for those who don't read the encoded name.
+func attachment(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || strings.ContainsRune(`"\/`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+	return `attachment; filename="` + plain + `"; filename*=UTF-8''` + url.PathEscape(name)
+}
+
+// insightProtocol writes the errors of the service and of its gateway.
+type insightProtocol struct{}
+
+func (insightProtocol) success(requestID string, a answer) reply {
+	rep := reply{status: a.httpStatus(), header: map[string]string{"X-Request-Id": requestID}, stream: a.stream, chunked: a.chunked}
+	for name, value := range a.header {
+		rep.header[name] = value
+	}
+	rep.contentType = rep.header["Content-Type"]
+	return rep
+}
+
+// insightError is the documented body; only the gateway tells the request.
+type insightError struct {
+	Message   string `json:"error_msg"`
+	Code      string `json:"error_code,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+func (insightProtocol) failure(requestID string, p *problem) reply {
+	body := insightError{Message: p.message, Code: p.code}
+	if strings.HasPrefix(p.code, "APIGW.") {
+		body.RequestID = requestID
+	}
+	return huaweiFailure(requestID, p, body)
+}
+
+func huaweiFailure(requestID string, p *problem, body any) reply {
+	rep := jsonReply(p.status, mustJSON(body))
+	rep.header = map[string]string{"X-Request-Id": requestID}
+	if p.retryAfter != "" {
+		rep.header["Retry-After"] = p.retryAfter
+	}
+	return rep
+}
+
+// iamProtocol writes the JSON of IAM.
+type iamProtocol struct{}
+
+func (iamProtocol) success(requestID string, a answer) reply {
+	rep := jsonReply(a.httpStatus(), a.render())
+	rep.header = map[string]string{"X-Request-Id": requestID}
+	for name, value := range a.header {
+		rep.header[name] = value
+	}
+	return rep
+}
+
+// iamError is the body of refused tokens, as a sister cloud answers it.
+type iamError struct {
+	Error iamErrorDetails `json:"error"`
+}
+
+type iamErrorDetails struct {
+	Message string `json:"message"`
+	Code    int    `json:"code"`
+	Title   string `json:"title"`
+}
+
+// failure takes the other documented frame for codes that are not numbers, like IAM.0011.
+func (iamProtocol) failure(requestID string, p *problem) reply {
+	if number, err := strconv.Atoi(p.code); err == nil || p.code == "" {
+		if err != nil {
+			number = p.status
+		}
+		return huaweiFailure(requestID, p, iamError{Error: iamErrorDetails{Message: p.message, Code: number, Title: http.StatusText(number)}})
+	}
+	return huaweiFailure(requestID, p, insightError{Message: p.message, Code: p.code})
+}
