@@ -2,6 +2,7 @@ package fakecloud
 
 import (
 	"encoding/json"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -226,9 +227,7 @@ type insightProtocol struct{}
 
 func (insightProtocol) success(requestID string, a answer) reply {
 	rep := reply{status: a.httpStatus(), header: map[string]string{"X-Request-Id": requestID}, stream: a.stream, chunked: a.chunked}
-	for name, value := range a.header {
-		rep.header[name] = value
-	}
+	maps.Copy(rep.header, a.header)
 	rep.contentType = rep.header["Content-Type"]
 	return rep
 }
@@ -263,9 +262,7 @@ type iamProtocol struct{}
 func (iamProtocol) success(requestID string, a answer) reply {
 	rep := jsonReply(a.httpStatus(), a.render())
 	rep.header = map[string]string{"X-Request-Id": requestID}
-	for name, value := range a.header {
-		rep.header[name] = value
-	}
+	maps.Copy(rep.header, a.header)
 	return rep
 }
 

@@ -2,6 +2,7 @@ package fakecloud
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"time"
@@ -24,7 +25,6 @@ type flow struct {
 // delivering is a body on its way.
 type delivering struct {
 	server  *Server
-	request *http.Request
 	w       http.ResponseWriter
 	control *http.ResponseController
 	call    *call
@@ -51,9 +51,9 @@ func (rep reply) reader() io.Reader {
 
 // deliverBody sends the body of a reply whose headers are set, and keeps the journal in step: it is never behind what
 // the client has seen.
-func (s *Server) deliverBody(w http.ResponseWriter, r *http.Request, c *call, rep reply, f flow) {
+func (s *Server) deliverBody(ctx context.Context, w http.ResponseWriter, c *call, rep reply, f flow) {
 	d := &delivering{
-		server: s, request: r, w: w, control: http.NewResponseController(w), call: c, flow: f, chunked: rep.chunked,
+		server: s, w: w, control: http.NewResponseController(w), call: c, flow: f, chunked: rep.chunked,
 		length: rep.length(), began: time.Now(),
 	}
 	d.note(0)
@@ -67,24 +67,24 @@ func (s *Server) deliverBody(w http.ResponseWriter, r *http.Request, c *call, re
 	if f.stops {
 		stop = min(f.stop, d.length)
 	}
-	if !d.write(body, stop) || !f.stops {
+	if !d.write(ctx, body, stop) || !f.stops {
 		return
 	}
 	d.flush()
 	switch {
 	case f.hang && f.pause == 0:
-		<-d.request.Context().Done()
+		<-ctx.Done()
 		panic(http.ErrAbortHandler)
 	case !f.hang:
 		panic(http.ErrAbortHandler)
 	}
-	if wait(d.request.Context(), f.pause) == nil {
-		d.write(body, d.length)
+	if wait(ctx, f.pause) == nil {
+		d.write(ctx, body, d.length)
 	}
 }
 
 // write sends the body up to an offset, and reports whether the client was there to take it.
-func (d *delivering) write(body io.Reader, until int64) bool {
+func (d *delivering) write(ctx context.Context, body io.Reader, until int64) bool {
 	piece := int64(deliveryBuffer)
 	if d.flow.rate > 0 {
 		piece = min(max(d.flow.rate/50, 1), piece)
@@ -102,17 +102,17 @@ func (d *delivering) write(body io.Reader, until int64) bool {
 			d.note(0)
 			return false // the client went away, which is no concern of the server's
 		}
-		if d.flow.rate > 0 && !d.keepRate() {
+		if d.flow.rate > 0 && !d.keepRate(ctx) {
 			return false
 		}
 	}
 	return true
 }
 
-func (d *delivering) keepRate() bool {
+func (d *delivering) keepRate(ctx context.Context) bool {
 	d.flush()
 	due := d.began.Add(time.Duration(float64(d.sent) / float64(d.flow.rate) * float64(time.Second)))
-	return wait(d.request.Context(), time.Until(due)) == nil
+	return wait(ctx, time.Until(due)) == nil
 }
 
 // flush fails when the client is gone, which the next write finds out as well, or when there is no network.

@@ -265,7 +265,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case deliver:
-		s.send(w, r, c, out)
+		s.send(r.Context(), w, c, out)
 	}
 }
 
@@ -372,7 +372,7 @@ func (s *Server) abandon(c *call) {
 	s.record(c, s.begin(c), outcome{delivery: deliverNothing}, nil)
 }
 
-func (s *Server) send(w http.ResponseWriter, r *http.Request, c *call, out outcome) {
+func (s *Server) send(ctx context.Context, w http.ResponseWriter, c *call, out outcome) {
 	var rep reply
 	switch {
 	case out.raw != nil:
@@ -404,7 +404,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c *call, out outco
 			h.Set(k, v)
 		}
 	}
-	s.deliverBody(w, r, c, rep, out.flow)
+	s.deliverBody(ctx, w, c, rep, out.flow)
 }
 
 func (s *Server) enter() {
