@@ -29,6 +29,7 @@ func TestSDKVectors(t *testing.T) {
 		},
 		"the client's with a body": {
 			method: http.MethodPost, target: "/path?key=value", date: "20060102T150405Z", key: "AccessKey", secret: "SecretKey",
+			// The client encodes with a line feed at the end.
 			body: `{"Name":"test","Id":1}` + "\n", want: "cecc2af119b18ab70b4d094c0750f3b42c02f254903179a0fc2cc72fc9db4f59",
 		},
 	}
