@@ -192,8 +192,10 @@ func (req *exportRequest) run(t *txn) (answer, *problem) {
 
 // mayExport asks IAM. That a token of another project, or of a whole domain, hears the same is made up.
 func (c *insightCloud) mayExport(call *call) bool {
-	return !c.noExports[call.accessKeyID] && !c.noExports[call.caller] && c.users[call.caller].mayUse(call.project) &&
-		(call.accessKeyID != "" || call.tokenProject == call.project)
+	if call.caller != "" && !c.users[call.caller].mayUse(call.project) {
+		return false
+	}
+	return !c.noExports[call.accessKeyID] && !c.noExports[call.caller] && (call.accessKeyID != "" || call.tokenProject == call.project)
 }
 
 // headers are those of an export; an empty value leaves the header out. All are made up.

@@ -176,7 +176,10 @@ func (c *insightClient) export(resources ...string) response {
 }
 
 // insightCode is the error code in a body, if it is one.
-func (r response) insightCode() string { return fmt.Sprint(r.inside("error_code")) }
+func (r response) insightCode() string {
+	code, _ := r.inside("error_code").(string)
+	return code
+}
 
 // sumOf is what an export must be.
 func (c *insightClient) sumOf(resources ...string) InsightSum {
@@ -234,4 +237,12 @@ func (c *insightClient) useToken(scope string) {
 		c.t.Fatalf("no token: %v", resp)
 	}
 	c.token = resp.header.Get("X-Subject-Token")
+}
+
+// post sends a body without credentials.
+func (c *insightClient) post(target, body string) response {
+	c.t.Helper()
+	req := httptest.NewRequestWithContext(c.t.Context(), http.MethodPost, target, strings.NewReader(body))
+	req.Header.Set("Content-Type", c.contentType)
+	return c.send(req)
 }

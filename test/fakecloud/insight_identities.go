@@ -29,7 +29,7 @@ func (u IAMUser) Caller() string { return u.Domain + "/" + u.Name }
 
 // mayUse tells whether a project is the user's.
 func (u *IAMUser) mayUse(project string) bool {
-	return u == nil || len(u.Projects) == 0 || slices.Contains(u.Projects, project)
+	return u != nil && (len(u.Projects) == 0 || slices.Contains(u.Projects, project))
 }
 
 // IAMKey is an access key of DataArts Insight. Those of the other services don't open it.
@@ -108,6 +108,9 @@ func (s *Server) AddIAMKey(k IAMKey) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if k.User != "" && s.insight.users[k.User] == nil {
+		return fmt.Errorf("unknown user %q", k.User)
+	}
 	s.insight.keys[k.AccessKeyID] = &iamKey{IAMKey: k}
 	return nil
 }

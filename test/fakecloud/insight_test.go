@@ -151,6 +151,13 @@ func TestInsightRefusals(t *testing.T) {
 			prepare: func(c *insightClient) { c.useToken(projectScope); must(c.t, c.server.DenyExports(insightUser)) },
 			want:    "403 DataArtsInsight.20010003",
 		},
+		"the key of a user who is gone": {
+			prepare: func(c *insightClient) {
+				must(c.t, c.server.AddIAMKey(IAMKey{AccessKeyID: insightKeyID, SecretAccessKey: insightSecret, User: insightUser}))
+				c.server.RemoveIAMUser("corp", "exporter")
+			},
+			want: "403 DataArtsInsight.20010003",
+		},
 		"a project that is not the user's": {prepare: restricted, want: "403 DataArtsInsight.20010003"},
 		"a token of another project": {
 			prepare: func(c *insightClient) { c.useToken(`{"project":{"id":"other-project"}}`) }, want: "403 DataArtsInsight.20010003",
@@ -317,6 +324,7 @@ func TestInsightMistakes(t *testing.T) {
 		"a key without a secret":          s.AddIAMKey(IAMKey{AccessKeyID: "x"}),
 		"a token without an end":          s.AddIAMToken(IAMToken{Token: "x", User: insightUser}),
 		"a token of nobody":               s.AddIAMToken(IAMToken{Token: "x", User: "corp/nobody", Expires: insightTime}),
+		"a key of nobody":                 s.AddIAMKey(IAMKey{AccessKeyID: "x", SecretAccessKey: "s", User: "corp/nobody"}),
 		"a denial for nobody":             s.DenyExports("nobody"),
 		"the sum of a missing workspace":  noExport,
 		"the sum of a missing resource":   noMember,
