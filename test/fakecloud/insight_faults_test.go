@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -74,32 +76,56 @@ func TestIAMFaults(t *testing.T) {
 
 // TestInsightLostReplies: nothing arrives; only dropAfter has done anything.
 func TestInsightLostReplies(t *testing.T) {
-	for _, kind := range []string{FaultDropBefore, FaultDropAfter, FaultTimeout} {
+	for kind, tokens := range map[string]int{FaultDropBefore: 0, FaultDropAfter: 1} {
 		t.Run(kind, func(t *testing.T) {
 			c := newInsight(t, InsightStyle{})
 			closeServer := c.connect()
 			c.server.Inject(Fault{Kind: kind})
-			ctx, cancel := context.WithCancel(t.Context())
-			for _, req := range []*http.Request{c.request(dashboardBody), c.tokenRequest()} {
-				if kind == FaultTimeout {
-					req = req.WithContext(ctx)
-					c.server.Inject(Fault{Kind: FaultLatency, Latency: time.Millisecond})
-					time.AfterFunc(10*time.Millisecond, cancel)
-				}
-				want(t, "reply", c.send(req).err != nil, true)
-			}
-			cancel()
+			want(t, "export", c.export("dashboard/d1").err != nil, true)
+			want(t, "token", c.send(c.tokenRequest()).err != nil, true)
 			closeServer()
 			for _, e := range c.server.Journal() {
 				want(t, "entry", fmt.Sprint(e.Status, e.BytesSent, e.Completed), "0 0 false")
 			}
-			tokens := 0
-			if kind == FaultDropAfter {
-				tokens = 1
-			}
 			want(t, "tokens", len(c.server.State().Insight.Tokens), tokens)
 		})
 	}
+}
+
+// TestInsightTimeout: a call ends with its client's patience, and has done nothing.
+func TestInsightTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newInsight(t, InsightStyle{})
+		c.server.Inject(Fault{Kind: FaultLatency, Latency: time.Second})
+		c.server.Inject(Fault{Kind: FaultTimeout})
+		for _, req := range []*http.Request{c.request(dashboardBody), c.tokenRequest()} {
+			_, took := c.patient(req, time.Minute)
+			want(t, "waited", took, time.Minute)
+			want(t, "journal", fmt.Sprint(c.last().Status, c.last().BytesSent, c.last().Completed), "0 0 false")
+		}
+		want(t, "tokens", len(c.server.State().Insight.Tokens), 0)
+	})
+}
+
+// patient makes a call without a network that ends after a time, and tells how long it took.
+func (c *insightClient) patient(req *http.Request, patience time.Duration) (response, time.Duration) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	start := time.Now()
+	done := make(chan response)
+	rec := httptest.NewRecorder()
+	go func() {
+		defer func() {
+			if aborted := recover(); aborted != nil {
+				done <- response{status: rec.Code, body: rec.Body.String(), err: http.ErrAbortHandler}
+				return
+			}
+			done <- response{status: rec.Code, header: rec.Header(), body: rec.Body.String()}
+		}()
+		c.server.ServeHTTP(rec, req.WithContext(ctx))
+	}()
+	return <-done, time.Since(start)
 }
 
 func (c *insightClient) tokenRequest() *http.Request {
@@ -134,16 +160,11 @@ func TestInsightCutStream(t *testing.T) {
 	}
 }
 
-// TestInsightStallStream: the body stops until the client gives up, or for a while.
+// TestInsightStallStream: the body stops until the client gives up.
 func TestInsightStallStream(t *testing.T) {
 	for _, chunked := range []bool{false, true} {
 		c := newInsight(t, InsightStyle{})
 		closeServer := c.connect()
-		c.server.Inject(Fault{Kind: FaultStallStream, Bytes: 1000, Latency: time.Millisecond, Chunked: &chunked, Times: 1})
-		resp := c.export("dashboard/d1")
-		want(t, "after a pause", resp.sum(), c.sumOf("dashboard/d1"))
-		want(t, "completed", c.last().Completed, true)
-
 		c.server.Inject(Fault{Kind: FaultStallStream, Bytes: 1000, Chunked: &chunked})
 		ctx, cancel := context.WithCancel(t.Context())
 		reply, err := c.do(c.request(dashboardBody).WithContext(ctx))
@@ -160,19 +181,33 @@ func TestInsightStallStream(t *testing.T) {
 	}
 }
 
-func TestInsightSlowStream(t *testing.T) {
-	c := newInsight(t, InsightStyle{})
-	c.connect()
-	must(t, c.server.SetInsightSize(insightProject, "ws1", "dashboard", "d1", 5000))
-	c.server.Inject(Fault{Kind: FaultSlowStream, BytesPerSecond: 100_000})
-	began := time.Now()
-	resp := c.export("dashboard/d1")
-	// The last of three pieces goes out when the two before it are due.
-	if took := time.Since(began); took < 40*time.Millisecond {
-		t.Errorf("5000 bytes at 100000 a second took %s", took)
+// TestInsightPaces: what takes its time, on a clock of the test's own.
+func TestInsightPaces(t *testing.T) {
+	tests := map[string]struct {
+		fault    Fault
+		patience time.Duration
+		took     time.Duration
+		sent     int64
+	}{
+		"slow":                     {Fault{Kind: FaultSlowStream, BytesPerSecond: 10_000}, time.Hour, 30 * time.Second, 300_000},
+		"very slow":                {Fault{Kind: FaultSlowStream, BytesPerSecond: 10}, time.Hour * 24, 30_000 * time.Second, 300_000},
+		"too slow":                 {Fault{Kind: FaultSlowStream, BytesPerSecond: 10_000}, 10*time.Second + time.Millisecond, 10*time.Second + time.Millisecond, 100_200},
+		"a stall":                  {Fault{Kind: FaultStallStream, Bytes: 1000, Latency: time.Minute}, time.Hour, time.Minute, 300_000},
+		"a stall that is too long": {Fault{Kind: FaultStallStream, Bytes: 1000, Latency: time.Hour}, time.Minute, time.Minute, 1000},
+		"a stall without an end":   {Fault{Kind: FaultStallStream, Bytes: 1000}, time.Minute, time.Minute, 1000},
 	}
-	want(t, "content", resp.sum(), c.sumOf("dashboard/d1"))
-	want(t, "journal", fmt.Sprint(c.last().BytesSent, c.last().Completed), "5000 true")
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newInsight(t, InsightStyle{})
+				c.server.Inject(tt.fault)
+				resp, took := c.patient(c.request(dashboardBody), tt.patience)
+				want(t, "took", took, tt.took)
+				want(t, "got", len(resp.body), tt.sent)
+				want(t, "journal", fmt.Sprint(c.last().BytesSent, c.last().Completed), fmt.Sprint(tt.sent, tt.sent == 300_000))
+			})
+		})
+	}
 }
 
 // TestInsightAbandoned: a client that goes away in the middle is seen to.

@@ -133,7 +133,7 @@ func vendorAuthorization(req *http.Request, body, key, secret string, others ...
 	}
 	lines = append(lines, "", strings.Join(names, ";"), payload)
 	mac := hmac.New(sha256.New, []byte(secret))
-	fmt.Fprintf(mac, "SDK-HMAC-SHA256\n%s\n%s", req.Header.Get("X-Sdk-Date"), hexSum(strings.Join(lines, "\n")))
+	mac.Write([]byte("SDK-HMAC-SHA256\n" + req.Header.Get("X-Sdk-Date") + "\n" + hexSum(strings.Join(lines, "\n"))))
 	return fmt.Sprintf("SDK-HMAC-SHA256 Access=%s, SignedHeaders=%s, Signature=%x", key, strings.Join(names, ";"), mac.Sum(nil))
 }
 

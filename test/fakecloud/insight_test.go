@@ -125,8 +125,12 @@ func TestInsightContent(t *testing.T) {
 
 func (c *insightClient) withTags(value string) response {
 	c.t.Helper()
-	body := strings.TrimSuffix(exportBody("dashboard/d1", "dataset/s1"), "}") + `,"export_param":{"export_dataset_tag_permission":` + value + "}}"
-	return c.send(c.request(body))
+	return c.send(c.request(taggedBody(value)))
+}
+
+// taggedBody is the body of an export with a value for its flag.
+func taggedBody(value string) string {
+	return strings.TrimSuffix(exportBody("dashboard/d1", "dataset/s1"), "}") + `,"export_param":{"export_dataset_tag_permission":` + value + "}}"
 }
 
 func TestInsightRefusals(t *testing.T) {
@@ -165,14 +169,16 @@ func TestInsightRefusals(t *testing.T) {
 		"a token of the domain": {
 			prepare: func(c *insightClient) { c.useToken(`{"domain":{"name":"corp"}}`) }, want: "403 DataArtsInsight.20010003",
 		},
-		"a missing workspace":             {prepare: func(c *insightClient) { c.workspace = "gone" }, want: "400 DataArtsInsight.24150005"},
-		"a workspace of another project":  {prepare: func(c *insightClient) { c.project = "other-project" }, want: "400 DataArtsInsight.24150005"},
-		"an abnormal workspace":           {prepare: func(c *insightClient) { c.workspace = "broken" }, want: "400 DataArtsInsight.24150004"},
-		"a missing resource":              {body: exportBody("dashboard/d1", "dashboard/d2"), want: "404 DataArtsInsight.24010003"},
-		"a resource of another type":      {body: exportBody("screen/d1"), want: "404 DataArtsInsight.24010003"},
-		"no collaboration for anyone":     {prepare: deny("*"), want: "400 DataArtsInsight.24010043"},
-		"no collaboration for the key":    {prepare: deny("other", insightKeyID), want: "400 DataArtsInsight.24010043"},
-		"no collaboration for the user":   {prepare: func(c *insightClient) { c.useToken(projectScope); deny(insightUser)(c) }, want: "400 DataArtsInsight.24010043"},
+		"a missing workspace":            {prepare: func(c *insightClient) { c.workspace = "gone" }, want: "400 DataArtsInsight.24150005"},
+		"a workspace of another project": {prepare: func(c *insightClient) { c.project = "other-project" }, want: "400 DataArtsInsight.24150005"},
+		"an abnormal workspace":          {prepare: func(c *insightClient) { c.workspace = "broken" }, want: "400 DataArtsInsight.24150004"},
+		"a missing resource":             {body: exportBody("dashboard/d1", "dashboard/d2"), want: "404 DataArtsInsight.24010003"},
+		"a resource of another type":     {body: exportBody("screen/d1"), want: "404 DataArtsInsight.24010003"},
+		"no collaboration for anyone":    {prepare: deny("*"), want: "400 DataArtsInsight.24010043"},
+		"no collaboration for the key":   {prepare: deny("other", insightKeyID), want: "400 DataArtsInsight.24010043"},
+		"no collaboration for the user": {
+			prepare: func(c *insightClient) { c.useToken(projectScope); deny(insightUser)(c) }, want: "400 DataArtsInsight.24010043",
+		},
 		"no collaboration for one of two": {prepare: deny("*"), body: exportBody("dataset/s1", "dashboard/d1"), want: "400 DataArtsInsight.24010043"},
 		"a workspace that was removed": {
 			prepare: func(c *insightClient) { c.server.RemoveInsightWorkspace(insightProject, "ws1") }, want: "400 DataArtsInsight.24150005",
@@ -254,7 +260,7 @@ func TestInsightViolations(t *testing.T) {
 		"a type in other case":  withBody(exportBody("Dashboard/d1")),
 		"a resource twice":      withBody(exportBody("dashboard/d1", "dashboard/d1")),
 		"an unknown parameter":  withBody(`{"name":"Weekly","resources":` + one + `,"export_param":{"x":true}}`),
-		"a flag that is a text": withBody(`{"name":"Weekly","resources":` + one + `,"export_param":{"export_dataset_tag_permission":"true"}}`),
+		"a flag that is a text": func(c *insightClient) *http.Request { return c.request(taggedBody(`"true"`)) },
 		"another content type":  func(c *insightClient) *http.Request { c.contentType = "text/plain"; return c.request(dashboardBody) },
 		"no workspace":          func(c *insightClient) *http.Request { c.workspace = ""; return c.request(dashboardBody) },
 		"two workspaces":        withHeader("X-Workspace-Id", "ws2"),
@@ -311,10 +317,12 @@ func TestInsightMistakes(t *testing.T) {
 	_, noExport := s.InsightSum(InsightExport{Project: insightProject, Workspace: "gone"})
 	_, noMember := s.InsightSum(InsightExport{Project: insightProject, Workspace: "ws1", Resources: []string{"dashboard/gone"}})
 	for name, err := range map[string]error{
-		"a workspace without a project":   s.AddInsightWorkspace(InsightWorkspace{ID: "x"}),
-		"a resource of an unknown type":   s.AddInsightResource(InsightResource{Project: insightProject, Workspace: "ws1", Type: "x", ID: "x"}),
-		"a resource without an id":        s.AddInsightResource(InsightResource{Project: insightProject, Workspace: "ws1", Type: "screen"}),
-		"a resource of a negative size":   s.AddInsightResource(InsightResource{Project: insightProject, Workspace: "ws1", Type: "screen", ID: "x", Size: -1}),
+		"a workspace without a project": s.AddInsightWorkspace(InsightWorkspace{ID: "x"}),
+		"a resource of an unknown type": s.AddInsightResource(InsightResource{Project: insightProject, Workspace: "ws1", Type: "x", ID: "x"}),
+		"a resource without an id":      s.AddInsightResource(InsightResource{Project: insightProject, Workspace: "ws1", Type: "screen"}),
+		"a resource of a negative size": s.AddInsightResource(InsightResource{
+			Project: insightProject, Workspace: "ws1", Type: "screen", ID: "x", Size: -1,
+		}),
 		"a resource without a workspace":  s.AddInsightResource(InsightResource{Project: insightProject, Workspace: "gone", Type: "screen", ID: "x"}),
 		"a change of what is not there":   s.ChangeInsightResource(insightProject, "ws1", "screen", "x"),
 		"a change in a missing workspace": s.ChangeInsightResource(insightProject, "gone", "screen", "x"),
