@@ -1,5 +1,5 @@
-// Package fakecloud is a stateful HTTP fake of Alibaba Cloud MaxCompute, and of the permission requests
-// of DataWorks, for tests and demos.
+// Package fakecloud is a stateful HTTP fake of Alibaba Cloud MaxCompute, of the permission requests of
+// DataWorks, and of the export of Huawei Cloud DataArts Insight, for tests and demos.
 //
 // One port serves what a client of the real service talks to:
 //
@@ -9,6 +9,8 @@
 //   - the permission requests of DataWorks, 2020-05-18 and 2024-05-18, at / as well;
 //   - the security statements of the ODPS REST service below /api/projects/, signed with the V2 or
 //     V4 signature of that service;
+//   - the export of resource packages of DataArts Insight below /v1/, with a token or signed with
+//     SDK-HMAC-SHA256, and the tokens of its IAM at /v3/auth/tokens;
 //   - an administrative API below /_admin/ (see admin.go and README.md), which the real service
 //     does not have.
 //

@@ -183,6 +183,7 @@ func TestInsightStallStream(t *testing.T) {
 
 // TestInsightPaces: what takes its time, on a clock of the test's own.
 func TestInsightPaces(t *testing.T) {
+	const betweenPieces = 10*time.Second + time.Millisecond
 	tests := map[string]struct {
 		fault    Fault
 		patience time.Duration
@@ -190,8 +191,8 @@ func TestInsightPaces(t *testing.T) {
 		sent     int64
 	}{
 		"slow":                     {Fault{Kind: FaultSlowStream, BytesPerSecond: 10_000}, time.Hour, 30 * time.Second, 300_000},
-		"very slow":                {Fault{Kind: FaultSlowStream, BytesPerSecond: 10}, time.Hour * 24, 30_000 * time.Second, 300_000},
-		"too slow":                 {Fault{Kind: FaultSlowStream, BytesPerSecond: 10_000}, 10*time.Second + time.Millisecond, 10*time.Second + time.Millisecond, 100_200},
+		"very slow":                {Fault{Kind: FaultSlowStream, BytesPerSecond: 1000}, time.Hour, 5 * time.Minute, 300_000},
+		"too slow":                 {Fault{Kind: FaultSlowStream, BytesPerSecond: 10_000}, betweenPieces, betweenPieces, 100_200},
 		"a stall":                  {Fault{Kind: FaultStallStream, Bytes: 1000, Latency: time.Minute}, time.Hour, time.Minute, 300_000},
 		"a stall that is too long": {Fault{Kind: FaultStallStream, Bytes: 1000, Latency: time.Hour}, time.Minute, time.Minute, 1000},
 		"a stall without an end":   {Fault{Kind: FaultStallStream, Bytes: 1000}, time.Minute, time.Minute, 1000},

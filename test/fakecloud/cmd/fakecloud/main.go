@@ -28,6 +28,7 @@ It prints its base URL. Below it are
   <url>                the MaxCompute OpenAPI 2022-01-04, the token service STS 2015-04-01 and the
                        permission requests of DataWorks, signed with ACS3-HMAC-SHA256
   <url>/api            the ODPS REST service with its security statements
+  <url>/v1, <url>/v3   the export of DataArts Insight and the tokens of its IAM
   <url>/_admin/state   what it holds, as JSON (more in test/fakecloud/README.md)
 
 Nothing is kept: a restart begins anew.
