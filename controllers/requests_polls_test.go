@@ -1,7 +1,6 @@
 package controllers_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -16,11 +15,7 @@ import (
 // limitCalls changes the Connection's budget of calls.
 func (h *harness) limitCalls(perDay int32) {
 	h.t.Helper()
-	connection := h.newConnection()
-	h.must(h.kube.Get(context.Background(), request(connection).NamespacedName, connection))
-	connection.Spec.AlibabaCloud.RateLimits.DataWorks.CallsPerDay = perDay
-	connection.Generation++
-	h.must(h.kube.Update(context.Background(), connection))
+	h.reconnect(func(c *v1alpha1.AlibabaCloudConnection) { c.RateLimits.DataWorks.CallsPerDay = perDay })
 }
 
 // schedule makes passes over requests, each when it asked to be looked at, for some time.

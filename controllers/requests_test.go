@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -45,9 +46,22 @@ func (h *harness) takeRequests(version string) {
 			fakecloud.Column{Name: "id", Type: "BIGINT"}, fakecloud.Column{Name: "amount", Type: "DECIMAL"}, fakecloud.Column{Name: "ds", Type: "STRING", Partition: true}))
 	}
 	h.cloud.ResetJournal()
+	h.use(version)
+}
+
+// use has the connection speak a version of the API.
+func (h *harness) use(version string) {
+	h.t.Helper()
+	h.reconnect(func(c *v1alpha1.AlibabaCloudConnection) { c.DataWorksAPIVersion = version })
+}
+
+// reconnect changes the connection.
+func (h *harness) reconnect(change func(*v1alpha1.AlibabaCloudConnection)) {
+	h.t.Helper()
 	connection := h.newConnection()
 	h.must(h.kube.Get(context.Background(), request(connection).NamespacedName, connection))
-	connection.Spec.AlibabaCloud.DataWorksAPIVersion = version
+	change(connection.Spec.AlibabaCloud)
+	connection.Generation++
 	h.must(h.kube.Update(context.Background(), connection))
 }
 
@@ -65,6 +79,11 @@ func newRequest(name string, change ...func(*v1alpha1.PermissionApplySpec)) *v1a
 		c(&apply.Spec)
 	}
 	return apply
+}
+
+// select1 asks for nothing but Select on the table.
+func select1(s *v1alpha1.PermissionApplySpec) {
+	s.Objects[0].Actions = []v1alpha1.TableAction{"Select"}
 }
 
 // advance lets time pass, for the operator and for the cloud.
@@ -110,6 +129,28 @@ func (h *harness) tryPass(apply *v1alpha1.PermissionApply) {
 		wait = backoff
 	}
 	h.advance(max(wait, time.Second))
+}
+
+// passAnyway makes a pass, whatever comes of it, and leaves the time to the test.
+func (h *harness) passAnyway(apply *v1alpha1.PermissionApply) {
+	_, _ = h.pass(apply) //nolint:errcheck // what the pass leaves behind is what counts
+}
+
+// waitOut makes passes for some time, as often as they ask for, or until one asks for none.
+func (h *harness) waitOut(apply *v1alpha1.PermissionApply, d time.Duration) {
+	h.t.Helper()
+	passes := 0
+	for end := h.clock.Now().Add(d); h.clock.Now().Before(end); passes++ {
+		result, err := h.pass(apply)
+		switch {
+		case err != nil:
+			h.advance(min(time.Second<<min(passes, 9), 5*time.Minute))
+		case result.RequeueAfter == 0:
+			return
+		default:
+			h.advance(result.RequeueAfter)
+		}
+	}
 }
 
 // gone is what a request is whose object is not there any more.
@@ -166,6 +207,31 @@ func (h *harness) permissionsOn(table, user string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// contents changes the contents of an order of 2024-05-18 on their way to the operator.
+func contents(change func([]map[string]any) []map[string]any) func(string) string {
+	return func(body string) string {
+		var answer map[string]any
+		if json.Unmarshal([]byte(body), &answer) != nil {
+			return body
+		}
+		data, _ := answer["Data"].(map[string]any)
+		list, _ := data["Contents"].([]any)
+		if list == nil {
+			return body
+		}
+		var all []map[string]any
+		for _, c := range list {
+			all = append(all, c.(map[string]any))
+		}
+		data["Contents"] = change(all)
+		out, err := json.Marshal(answer)
+		if err != nil {
+			return body
+		}
+		return string(out)
+	}
 }
 
 func TestARequestIsSubmittedApprovedAndRevoked(t *testing.T) {
