@@ -112,6 +112,8 @@ func newHarness(t testing.TB) *harness {
 	}
 	builder = builder.WithIndex(&v1alpha1.PermissionApply{}, "spec.projectName", func(o client.Object) []string {
 		return []string{strings.ToLower(o.(*v1alpha1.PermissionApply).Spec.ProjectName)}
+	}).WithIndex(&v1alpha1.PermissionApply{}, "spec.connectionRef.name", func(o client.Object) []string {
+		return []string{o.(*v1alpha1.PermissionApply).Spec.ConnectionRef.String()}
 	})
 	h.kube = interceptor.NewClient(builder.
 		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
