@@ -91,9 +91,12 @@ func (r *PermissionApplyReconciler) pass(ctx context.Context, obj *v1alpha1.Perm
 		return ctrl.Result{}, err
 	}
 	if deleting && err == nil {
-		p.tellNotes()
 		eventType, note := parting(p.obj)
-		return ctrl.Result{}, r.leave(ctx, p.obj, eventType, note)
+		if err := r.leave(ctx, p.obj, eventType, note); err != nil {
+			return ctrl.Result{}, err
+		}
+		p.tellNotes()
+		return ctrl.Result{}, nil
 	}
 	return p.conclude(ctx, err)
 }
@@ -183,7 +186,7 @@ func (p *requestPass) isOpen() bool {
 	}
 	for i := range status.Orders {
 		o := &status.Orders[i]
-		if !isDecided(o) || isOwed(o) || p.lastLook(o.ID).failure != nil {
+		if !isDecided(o) || isOwed(o) || canBeRepaired(o) || p.lastLook(o.ID).failure != nil {
 			return true
 		}
 	}
@@ -211,7 +214,10 @@ func (p *requestPass) conclude(ctx context.Context, failure error) (ctrl.Result,
 		outcome.Message = withWayOut(outcome.Message)
 	}
 	conditions.Set(p.obj, outcome)
-	conditions.SetHandled(p.obj)
+	if failure == nil || p.account != nil {
+		// Without a connection there was no look.
+		conditions.SetHandled(p.obj)
+	}
 	changed := conditions.Changed(p.stored, p.obj)
 	if err := p.Write(ctx, p.obj, p.stored); err != nil {
 		return ctrl.Result{}, err
@@ -226,7 +232,7 @@ func (p *requestPass) conclude(ctx context.Context, failure error) (ctrl.Result,
 	case outcome.State == conditions.Stalled && failure != nil:
 		// What is in the way may go away without anybody telling.
 		p.within(lastPoll)
-	case failure != nil && p.backoff:
+	case failure != nil && p.backoff && (p.sleep == 0 || p.sleep > lastRetry):
 		return ctrl.Result{}, failure
 	}
 	return ctrl.Result{RequeueAfter: p.sleep, Priority: new(handler.LowPriority)}, nil

@@ -51,7 +51,7 @@ func mayBeLeft(obj *v1alpha1.PermissionApply, now time.Time) bool {
 		}
 	}
 	return slices.ContainsFunc(obj.Status.Orders, func(o v1alpha1.PermissionOrder) bool {
-		return !isDecided(&o) || isOwed(&o) || slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return isInEffect(&obj.Status, &g, now) })
+		return !isDecided(&o) || isOwed(&o) || canBeRepaired(&o) || slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return isInEffect(&obj.Status, &g, now) })
 	})
 }
 
@@ -104,12 +104,15 @@ func (p *requestPass) withdrawOrder(ctx context.Context, o *v1alpha1.PermissionO
 	}
 	refusal := p.noticed(service.Withdraw(ctx, o.ID))
 	if refusal != nil && !cloud.Refused(refusal) || failed(refusal) {
-		p.backoff = true
+		p.refused()
 		return refusal
 	}
 	// It may have been decided a moment before: what it says of itself counts.
-	if err := p.read(ctx, o); err != nil {
-		return err
+	justRead := p.Clock.Since(p.lastLook(o.ID).at) < patience
+	if refusal == nil || !justRead {
+		if err := p.read(ctx, o); err != nil {
+			return err
+		}
 	}
 	if isDecided(o) {
 		if o.State == v1alpha1.RequestWithdrawn && !p.deleting {
@@ -117,14 +120,14 @@ func (p *requestPass) withdrawOrder(ctx context.Context, o *v1alpha1.PermissionO
 		}
 		return nil
 	}
-	p.within(firstLookRetry)
 	if o.State == v1alpha1.RequestApproved {
 		return nil
 	}
 	if refusal != nil {
-		p.backoff = true
+		p.refused()
 		return refusal
 	}
+	p.within(firstLookRetry)
 	return conditions.Wait(v1alpha1.ReasonProgressing, "order %s was withdrawn, and that is not to be seen yet", o.ID)
 }
 
@@ -153,8 +156,12 @@ func (p *requestPass) waitForDecision(o v1alpha1.PermissionOrder) error {
 // findTwins looks for orders of a call that was taken for lost and made again: should both have become orders, both are taken back.
 func (p *requestPass) findTwins(ctx context.Context) error {
 	status := &p.obj.Status
-	if !slices.ContainsFunc(status.Submissions, func(s v1alpha1.Submission) bool { return s.Attempts > 1 }) {
+	if !slices.ContainsFunc(status.Submissions, func(s v1alpha1.Submission) bool { return s.Attempts > 1 || s.Attempts > 0 && len(s.OrderIDs) == 0 }) {
 		return nil
+	}
+	if status.Identity != "" && status.Identity != p.account.Identity {
+		p.refused()
+		return conditions.Wait(v1alpha1.ReasonCreateResultUnknown, "a call that submits the request was taken for lost, and %s has another identity now, which cannot see whether it has become an order after all", p.obj.Spec.ConnectionRef)
 	}
 	found, err := p.search(ctx, true)
 	if err != nil {

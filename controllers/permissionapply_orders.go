@@ -25,13 +25,16 @@ const (
 	// lastPoll is the longest time between two looks at an order.
 	lastPoll = 4 * time.Hour
 	// overduePoll is the longest time between two looks at an order whose deadline has passed and that can still be approved.
-	overduePoll = 30 * time.Minute
+	overduePoll = 45 * time.Minute
 	// pollShare is how many times as old as the time between two looks an order is.
 	pollShare = 10
 	// firstLookRetry is how soon a look is repeated that has failed; doubled each time.
 	firstLookRetry = 5 * time.Second
-	// maxComment is what the schema allows of an approver's comment.
+	// What the schema allows of an approver's comment, of an action, and of actions and entries in a list.
 	maxComment = 1024
+	maxAction  = 64
+	maxActions = 32
+	maxGranted = 4000
 	// aMoment is by how much times that mean the same may differ.
 	aMoment = time.Second
 )
@@ -75,6 +78,11 @@ func isFinal(o *v1alpha1.PermissionOrder) bool {
 	return o.State == v1alpha1.RequestGranted || o.State == v1alpha1.RequestExpired || o.RevokedAt != nil
 }
 
+// canBeRepaired tells whether somebody may still grant what an order was approved for.
+func canBeRepaired(o *v1alpha1.PermissionOrder) bool {
+	return o.State == v1alpha1.RequestGrantFailed && o.RevokedAt == nil
+}
+
 // look reads the orders that are due.
 func (p *requestPass) look(ctx context.Context) error {
 	var first error
@@ -98,9 +106,9 @@ func (p *requestPass) lookAt(ctx context.Context, o *v1alpha1.PermissionOrder) (
 		return false, nil
 	case p.requested:
 		return true, p.read(ctx, o)
-	case isDecided(o) && last.failure == nil:
+	case isDecided(o) && !canBeRepaired(o) && last.failure == nil:
 		return false, nil
-	case p.deleting && last.at.Before(p.obj.DeletionTimestamp.Time):
+	case p.deleting && last.at.Before(p.obj.DeletionTimestamp.Add(aMoment)):
 		// Somebody waits for the object to go.
 		return true, p.read(ctx, o)
 	}
@@ -142,7 +150,7 @@ func (p *requestPass) read(ctx context.Context, o *v1alpha1.PermissionOrder) err
 	switch {
 	case conditions.IsShutdown(ctx, err):
 		return err
-	case isDecided(o) && err == nil:
+	case isDecided(o) && !canBeRepaired(o) && err == nil:
 		p.forget(o.ID)
 		p.account.Unused(types.UID(o.ID))
 		return nil
@@ -156,6 +164,9 @@ func (p *requestPass) read(ctx context.Context, o *v1alpha1.PermissionOrder) err
 func (p *requestPass) next(o *v1alpha1.PermissionOrder, failure error) look {
 	now := p.Clock.Now()
 	wait := p.poll(now.Sub(p.firstDue(o)))
+	if canBeRepaired(o) && !p.isOver() {
+		wait = lastPoll // by somebody who has to be asked first
+	}
 	l := look{at: now, failure: failure}
 	if failure != nil {
 		l.failures = p.lastLook(o.ID).failures + 1
@@ -196,6 +207,9 @@ func (p *requestPass) record(o *v1alpha1.PermissionOrder, order dataworks.Order)
 	if isBehind(o.State, state) {
 		return nil // read from a copy that is behind
 	}
+	if state == v1alpha1.RequestWithdrawn && p.hasTakenBack(o, order) {
+		state = v1alpha1.RequestExpired
+	}
 	o.State = state
 	o.Comment = conditions.Cut(order.Comment, maxComment)
 	if !order.Submitted.IsZero() {
@@ -203,13 +217,28 @@ func (p *requestPass) record(o *v1alpha1.PermissionOrder, order dataworks.Order)
 	}
 	o.FinishedAt = moment(order.Finished)
 	// What was seen to be granted stays on record until it was revoked or has ended.
-	if granted := p.granted(o, order); len(granted) > 0 || !isHeld(o) {
-		o.Granted = granted
-	}
+	o.Granted = added(o.Granted, p.granted(o, order))
 	if len(o.Granted) > 0 {
 		o.GrantedUntil, o.Narrowed = moment(order.Deadline), p.isNarrowed(o, order)
 	}
 	return nil
+}
+
+// added adds what an order has granted to what is known of that: what was revoked, or left to this request to end, stays on record.
+func added(known, granted []v1alpha1.GrantedObject) []v1alpha1.GrantedObject {
+	for _, g := range granted {
+		if len(known) < maxGranted && !slices.ContainsFunc(known, func(have v1alpha1.GrantedObject) bool { return isSameGrant(&have, &g) }) {
+			known = append(known, g)
+		}
+	}
+	return known
+}
+
+// hasTakenBack tells whether it was the deadline that has taken back an order, by this operator's hand: it was when the order waited for long
+// enough.
+func (p *requestPass) hasTakenBack(o *v1alpha1.PermissionOrder, order dataworks.Order) bool {
+	end := p.obj.Status.RequestedUntil
+	return !p.deleting && o.State == v1alpha1.RequestPending && end != nil && p.isOver() && !order.Finished.Before(end.Add(-patience))
 }
 
 // isBehind tells whether a state is one that an order has left.
@@ -248,6 +277,8 @@ func (p *requestPass) granted(o *v1alpha1.PermissionOrder, order dataworks.Order
 	for i := range all {
 		g := &all[i]
 		slices.Sort(g.UserIDs)
+		// What others got is not this request's.
+		g.UserIDs = slices.DeleteFunc(g.UserIDs, func(user string) bool { return !slices.Contains(p.obj.Spec.ApplyUserIDs, user) })
 		if g.UserIDs = slices.Compact(g.UserIDs); len(g.UserIDs) == 0 || slices.Equal(g.UserIDs, sorted(p.obj.Spec.ApplyUserIDs)) {
 			g.UserIDs = p.usersOf(o)
 		}
@@ -278,7 +309,7 @@ func (p *requestPass) entries(o *v1alpha1.PermissionOrder, object dataworks.Orde
 		if end.IsZero() {
 			end = object.Deadline
 		}
-		g := v1alpha1.GrantedObject{SchemaName: apiSchema(object.Schema), Name: object.Name, Actions: actions, Until: moment(end)}
+		g := v1alpha1.GrantedObject{SchemaName: apiSchema(object.Schema), Name: object.Name, Actions: bounded(actions), Until: moment(end)}
 		if column == "" {
 			all = append(all, g)
 			return
@@ -307,6 +338,15 @@ func (p *requestPass) entries(o *v1alpha1.PermissionOrder, object dataworks.Orde
 		}
 	}
 	return all
+}
+
+// bounded cuts what the service calls actions to what the schema allows.
+func bounded(actions []string) []string {
+	out := make([]string, 0, len(actions))
+	for _, action := range actions[:min(maxActions, len(actions))] {
+		out = append(out, conditions.Cut(action, maxAction))
+	}
+	return out
 }
 
 // isWhole tells whether columns are all that were looked up for a whole table.

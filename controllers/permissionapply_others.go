@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -38,49 +39,76 @@ func (p *requestPass) othersOf(ctx context.Context) ([]*v1alpha1.PermissionApply
 	for i := range list.Items {
 		other := &list.Items[i]
 		leaving := !other.DeletionTimestamp.IsZero() && !other.IsRetained() && !other.IsSuspended()
-		if other.UID != p.obj.UID && !leaving && len(other.Status.Orders) > 0 && isSameService(other.Status.Endpoint, p.obj.Status.Endpoint) {
+		if other.UID != p.obj.UID && !leaving && other.IsSubmitted() && isSameService(other.Status.Endpoint, p.obj.Status.Endpoint) {
 			others = append(others, other)
 		}
 	}
 	return others, nil
 }
 
-// unneeded are those of the granted actions that no other request grants the same user on the same table.
+// unneeded are those of the granted actions that nothing else grants the same user on the same table: no other request, and no other part of
+// this one that has not come to its end.
 func (p *requestPass) unneeded(ctx context.Context, g *v1alpha1.GrantedObject, user string) ([]string, error) {
-	rest := slices.Clone(g.Actions)
+	var all []holder
 	for _, other := range p.taken.others {
 		if err := p.refresh(ctx, other, g, user); err != nil {
 			return nil, err
 		}
-		var outlasted bool
-		for i := range other.Status.Orders {
-			o := &other.Status.Orders[i]
-			for j := range o.Granted {
-				theirs := &o.Granted[j]
-				if !isSameTable(theirs, g) || !isInEffect(&other.Status, theirs, p.Clock.Now()) || !slices.Contains(usersOfGrant(other, theirs), user) {
-					continue
-				}
-				before := len(rest)
-				rest = slices.DeleteFunc(rest, func(action string) bool { return slices.Contains(theirs.Actions, action) })
-				if len(rest) == before {
-					continue
-				}
-				if !covers(theirs, g) {
-					return nil, conditions.Wait(v1alpha1.ReasonPartiallyApplied, "%s on table %s cannot be revoked from account %s without taking away what PermissionApply %s/%s grants on some of its columns: "+
-						"delete that one first, or delete this one with deletionPolicy: Retain", strings.Join(theirs.Actions, ", "), g.Name, user, other.Namespace, other.Name)
-				}
-				if !theirs.RevokeAtEnd && outlasts(g, theirs) {
-					theirs.RevokeAtEnd, outlasted = true, true
-				}
-			}
+		all = append(all, p.holders(other, g, user)...)
+	}
+	if !p.deleting {
+		all = append(all, p.holders(p.obj, g, user)...)
+	}
+	var rest []string
+	heirs := map[*v1alpha1.PermissionApply]bool{}
+	for _, action := range g.Actions {
+		with := slices.DeleteFunc(slices.Clone(all), func(h holder) bool { return !slices.Contains(h.granted.Actions, action) })
+		switch {
+		case len(with) == 0:
+			rest = append(rest, action)
+			continue
+		case !cover(with, g):
+			return nil, conditions.Wait(v1alpha1.ReasonPartiallyApplied, "%s on table %s cannot be revoked from account %s without taking away what PermissionApply %s/%s grants on some of its columns: "+
+				"delete that one first, or delete this one with deletionPolicy: Retain", action, g.Name, user, with[0].request.Namespace, with[0].request.Name)
 		}
-		if outlasted {
-			if err := p.handOver(ctx, other); err != nil {
-				return nil, err
+		for _, h := range with {
+			if !h.granted.RevokeAtEnd && outlasts(g, h.granted) {
+				h.granted.RevokeAtEnd = true
+				heirs[h.request] = heirs[h.request] || h.request != p.obj
 			}
 		}
 	}
+	for heir, isOther := range heirs {
+		if !isOther {
+			continue // its own status is stored with the rest
+		}
+		if err := p.handOver(ctx, heir); err != nil {
+			return nil, err
+		}
+	}
 	return rest, nil
+}
+
+// holder is something that grants the same, and goes on doing so.
+type holder struct {
+	request *v1alpha1.PermissionApply
+	granted *v1alpha1.GrantedObject
+}
+
+// holders are what a request grants a user on a table, and goes on granting.
+func (p *requestPass) holders(request *v1alpha1.PermissionApply, g *v1alpha1.GrantedObject, user string) []holder {
+	var found []holder
+	now := p.Clock.Now()
+	for i := range request.Status.Orders {
+		o := &request.Status.Orders[i]
+		for j := range o.Granted {
+			granted := &o.Granted[j]
+			if isSameTable(granted, g) && isInEffect(&request.Status, granted, now) && slices.Contains(usersOfGrant(request, granted), user) {
+				found = append(found, holder{request, granted})
+			}
+		}
+	}
+	return found
 }
 
 // outlasts tells whether the service would end what is granted by one entry later than what is granted by another.
@@ -88,55 +116,79 @@ func outlasts(g, other *v1alpha1.GrantedObject) bool {
 	return g.RevokeAtEnd || g.Until == nil || other.Until != nil && other.Until.Before(g.Until)
 }
 
-// covers tells whether one entry grants at least as many columns as another.
-func covers(wide, narrow *v1alpha1.GrantedObject) bool {
-	if len(wide.Columns) == 0 || len(narrow.Columns) == 0 {
-		return len(wide.Columns) == 0
+// cover tells whether what others grant together has all columns that an entry has.
+func cover(others []holder, g *v1alpha1.GrantedObject) bool {
+	var columns []string
+	for _, h := range others {
+		if len(h.granted.Columns) == 0 {
+			return true
+		}
+		columns = append(columns, h.granted.Columns...)
 	}
-	return !slices.ContainsFunc(narrow.Columns, func(c string) bool {
-		return !slices.ContainsFunc(wide.Columns, func(w string) bool { return strings.EqualFold(w, c) })
+	return len(g.Columns) > 0 && !slices.ContainsFunc(g.Columns, func(c string) bool {
+		return !slices.ContainsFunc(columns, func(have string) bool { return strings.EqualFold(have, c) })
 	})
 }
 
-// handOver has another request end what this one would have granted for longer.
+// handOver has another request end what this one would have granted for longer. One that has gone meanwhile ends nothing: the next pass finds
+// it gone.
 func (p *requestPass) handOver(ctx context.Context, other *v1alpha1.PermissionApply) error {
-	if err := p.Client.Status().Update(ctx, other); err != nil {
+	err := p.Client.Status().Update(ctx, other)
+	switch {
+	case apierrors.IsNotFound(err):
+		return conditions.Wait(v1alpha1.ReasonProgressing, "PermissionApply %s/%s, which grants the same, has gone", other.Namespace, other.Name)
+	case err != nil:
 		return fmt.Errorf("leave it to PermissionApply %s/%s to end what both grant: %w", other.Namespace, other.Name, err)
 	}
 	return nil
 }
 
 // refresh reads those orders of another request that were not decided at its last look, and ask for the same: they may have been granted since.
-// Orders that this request's identity must not read are left to what is known of them.
+// A deletion waits until that is known; what has come to its end ends, also if it cannot be found out.
 func (p *requestPass) refresh(ctx context.Context, other *v1alpha1.PermissionApply, g *v1alpha1.GrantedObject, user string) error {
 	if !asksFor(other, g, user) {
 		return nil
+	}
+	if slices.ContainsFunc(other.Status.Submissions, func(s v1alpha1.Submission) bool { return s.SendingTime != nil }) && p.deleting {
+		return conditions.Wait(v1alpha1.ReasonProgressing, "PermissionApply %s/%s asks for the same, and it is not known yet what became of it", other.Namespace, other.Name)
 	}
 	for i := range other.Status.Orders {
 		o := &other.Status.Orders[i]
 		if isDecided(o) {
 			continue
 		}
-		service, err := p.account.DataWorks(o.APIVersion)
-		if err != nil {
-			return err
+		failure, known := p.taken.refreshed[o.ID]
+		if !known {
+			failure = p.refreshOrder(ctx, other, o)
+			p.taken.refreshed[o.ID] = failure
 		}
-		p.taken.calls++
-		order, err := service.Get(ctx, o.ID)
-		switch {
-		case err == nil:
-			theirs := &requestPass{PermissionApplyReconciler: p.PermissionApplyReconciler, obj: other}
-			if err := theirs.record(o, order); err != nil {
-				return err
-			}
-			if o.State == v1alpha1.RequestApproved {
-				return conditions.Wait(v1alpha1.ReasonProgressing, "order %s of PermissionApply %s/%s was approved and is for the same; what both grant is revoked when that is there", o.ID, other.Namespace, other.Name)
-			}
-		case !p.deleting && cloud.Refused(err):
-			// What has come to its end ends, also without a call left to find out.
-		case !cloud.Refused(err) || failed(err):
-			return p.noticed(err)
+		if failure != nil && p.deleting {
+			return failure
 		}
+	}
+	return nil
+}
+
+// refreshOrder reads an order of another request. One that this request's identity must not read is left to what is known of it.
+func (p *requestPass) refreshOrder(ctx context.Context, other *v1alpha1.PermissionApply, o *v1alpha1.PermissionOrder) error {
+	service, err := p.account.DataWorks(o.APIVersion)
+	if err != nil {
+		return err
+	}
+	p.taken.calls++
+	order, err := service.Get(ctx, o.ID)
+	if err := p.noticed(err); err != nil {
+		if cloud.Refused(err) && !failed(err) {
+			return nil
+		}
+		return err
+	}
+	theirs := &requestPass{PermissionApplyReconciler: p.PermissionApplyReconciler, obj: other}
+	if err := theirs.record(o, order); err != nil {
+		return err
+	}
+	if o.State == v1alpha1.RequestApproved {
+		return conditions.Wait(v1alpha1.ReasonProgressing, "order %s of PermissionApply %s/%s was approved and is for the same; what both grant is revoked when that is there", o.ID, other.Namespace, other.Name)
 	}
 	return nil
 }

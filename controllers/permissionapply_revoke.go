@@ -24,8 +24,9 @@ type taking struct {
 	calls int
 	// names are those of accounts, or why there is none.
 	names map[string]accountName
-	// others are the requests of the same project.
-	others []*v1alpha1.PermissionApply
+	// others are the requests of the same project, and refreshed their orders that were looked at.
+	others    []*v1alpha1.PermissionApply
+	refreshed map[string]error
 }
 
 type accountName struct {
@@ -68,10 +69,12 @@ func (p *requestPass) revoke(ctx context.Context) error {
 		p.noteRevoked(o)
 	}
 	if len(failures) > 0 {
-		p.backoff = true
-		if err := worst(failures); failed(err) {
+		p.refused()
+		if err := worst(failures); failed(err) || !conditions.Explains(err) {
 			return err
 		}
+		// In one order, wherever it began.
+		slices.SortFunc(failures, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 		return conditions.PartiallyApplied(failures)
 	}
 	if more {
@@ -111,7 +114,7 @@ func (p *requestPass) prepareToTake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.taken = &taking{names: map[string]accountName{}, others: others}
+	p.taken = &taking{names: map[string]accountName{}, others: others, refreshed: map[string]error{}}
 	return nil
 }
 

@@ -153,7 +153,7 @@ func (p *requestPass) asksForTooLittle(refusal error) bool {
 func (p *requestPass) sendForEver(ctx context.Context, i int, refusal error) error {
 	p.obj.Status.RevokeAtDeadline = true
 	err := p.send(ctx, i)
-	if cloud.Refused(err) && len(p.obj.Status.Orders) == 0 {
+	if cloud.Refused(err) {
 		p.obj.Status.RevokeAtDeadline = false
 		return refusal
 	}
@@ -282,7 +282,7 @@ func (p *requestPass) resolve(ctx context.Context, s *v1alpha1.Submission, ids [
 		s.SendingTime = nil
 		return nil
 	}
-	p.within(lastRetry)
+	p.within(max(lastRetry, p.account.RetryAfterRefusal()))
 	return conditions.Stall(v1alpha1.ReasonCreateResultUnknown,
 		"the answer to submitting the request was lost, and of its tables %s and %d more are in no order with the mark %s: ask for them with another object if they are needed", missing[0], len(missing)-1, mark(s.Token))
 }
@@ -310,9 +310,9 @@ func (p *requestPass) search(ctx context.Context, wide bool) (map[string][]strin
 	}
 	orders, err := service.Search(ctx, query)
 	if err := p.noticed(err); err != nil {
-		p.backoff = true
-		if cloud.Refused(err) && !failed(err) {
-			p.backoff = false
+		if !cloud.Refused(err) || failed(err) {
+			p.refused()
+		} else {
 			p.within(max(lastRetry, p.account.RetryAfterRefusal()))
 			return nil, conditions.Stall(v1alpha1.ReasonCreateResultUnknown, "the outcome of submitting the request was lost, and the orders cannot be searched for it: %v. "+
 				"Let the operator's account list its orders, or look for one with the mark %s", err, mark(status.Submissions[0].Token))
@@ -343,7 +343,7 @@ func (p *requestPass) uncovered(ctx context.Context, s *v1alpha1.Submission) ([]
 	for _, id := range s.OrderIDs {
 		order, err := service.Get(ctx, id)
 		if err := p.noticed(err); err != nil {
-			p.backoff = true
+			p.refused()
 			return nil, err
 		}
 		for _, o := range order.Objects {

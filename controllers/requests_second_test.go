@@ -274,8 +274,14 @@ func TestAnotherRequestInDoubt(t *testing.T) {
 	h.create(two)
 	_, _ = h.pass(two)
 	h.must(h.cloud.ApproveOrder(h.cloud.Orders()[1].ID, fakecloud.Approval{}))
-	h.remove(one)
-	h.advance(10 * time.Minute)
+	h.must(h.kube.Delete(t.Context(), stored(h, one)))
+	for range 30 {
+		h.tryPass(one)
+		h.tryPass(two)
+	}
+	if stored(h, one) != nil {
+		t.Errorf("still there: %s", describe(stored(h, one)))
+	}
 	h.waitOut(two, time.Hour)
 	found := h.lookNow(two)
 	if left := h.permissions(alice); len(left) == 0 {
@@ -522,11 +528,11 @@ func TestALookThatWasAskedForWhileTheConnectionWasAway(t *testing.T) {
 	h.advance(5 * days)
 	h.step(apply)
 	h.must(h.cloud.ApproveOrder(h.orderOf(apply), fakecloud.Approval{}))
-	h.reconnect("prod", func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.DataWorks = "http://127.0.0.1:1" })
+	h.reconnect(func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.DataWorks = "http://127.0.0.1:1" })
 	h.annotate(apply, v1alpha1.RequestedAtAnnotation, "now")
 	_, _ = h.pass(apply)
 	mustBe(t, stored(h, apply), metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
-	h.reconnect("prod", func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.DataWorks = h.url })
+	h.reconnect(func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.DataWorks = h.url })
 	for range 3 {
 		_, _ = h.pass(apply)
 		h.advance(time.Minute)

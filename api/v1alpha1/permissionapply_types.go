@@ -484,13 +484,15 @@ func (p *PermissionApply) GetInterval() time.Duration { return orZero(p.Spec.Int
 // IsRetained tells whether deleting the object leaves the cloud as it is.
 func (p *PermissionApply) IsRetained() bool { return p.Spec.DeletionPolicy == RevocationRetain }
 
+// forEver is the year in which permissions end that have no end, by the documentation of DataWorks.
+const forEver = 2065
+
 // EndOf is when a permission ends, by the service or by the operator; nil if it does not.
 func (s *PermissionApplyStatus) EndOf(g *GrantedObject) *metav1.Time {
-	end := g.Until
-	if g.RevokeAtEnd && s.RequestedUntil != nil && (end == nil || s.RequestedUntil.Before(end)) {
-		end = s.RequestedUntil
+	if g.RevokeAtEnd && s.RequestedUntil != nil && (g.Until == nil || g.Until.Year() >= forEver) {
+		return s.RequestedUntil
 	}
-	return end
+	return g.Until
 }
 
 // IsSubmitted tells whether there are orders of the request, or may be.

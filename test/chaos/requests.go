@@ -351,11 +351,21 @@ func (r *requests) restarts(ctx context.Context, times int) error {
 	return nil
 }
 
+// deletions is how often it is tried to delete all objects of a namespace.
+const deletions = 5
+
 // remove deletes all objects, with some kills, and waits until nothing is left of them.
 func (r *requests) remove(ctx context.Context) error {
 	started, made := time.Now(), len(r.Cloud.Orders())
 	for _, g := range generations {
-		if err := r.Kube.DeleteAllOf(ctx, &v1alpha1.PermissionApply{}, client.InNamespace(g.place)); err != nil {
+		// The API server gives the deletion of a collection a minute, which a busy machine may not be done in: then the rest goes with the next.
+		var err error
+		for range deletions {
+			if err = r.Kube.DeleteAllOf(ctx, &v1alpha1.PermissionApply{}, client.InNamespace(g.place)); err == nil {
+				break
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
