@@ -314,3 +314,29 @@ func TestWithoutAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestIsPermanentOnly: a refusal is about the end of a request only if it cannot well be about anything else.
+func TestIsPermanentOnly(t *testing.T) {
+	refused := func(code, message string) error {
+		return &cloud.Error{Code: cloud.RemoteRejected, RemoteCode: code, Message: message}
+	}
+	tests := map[string]struct {
+		err  error
+		want bool
+	}{
+		"only permanent ones":          {refused("InvalidParameter.Deadline", "LabelSecurity is disabled: only permanent permissions can be requested."), true},
+		"labels and a deadline":        {refused("InvalidParameter", "A deadline needs label security."), true},
+		"a deadline too late":          {refused("InvalidParameter", "The deadline is more than a year ahead."), false},
+		"a deadline in the past":       {refused("InvalidParameter", "deadline cannot be in the past"), false},
+		"a column that speaks of ends": {refused("InvalidParameter", "The table has no column expires_at."), false},
+		"a server error":               {&cloud.Error{Code: cloud.RemoteUnavailable, Message: "only permanent"}, false},
+		"no error":                     {nil, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := dataworks.IsPermanentOnly(tc.err); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

@@ -436,6 +436,9 @@ func TestFailuresOfTheTransport(t *testing.T) {
 				if cloud.Refused(err) {
 					t.Error("the outcome is taken for known")
 				}
+				if unsent := strings.Contains(tc.text, "no connection to the endpoint") || strings.Contains(tc.text, "cannot be resolved"); cloud.Unsent(err) != unsent {
+					t.Errorf("taken for unsent: %v, want %v", cloud.Unsent(err), unsent)
+				}
 				if again := operation(t.Context(), c); fmt.Sprint(again) != fmt.Sprint(err) {
 					t.Errorf("the second time it says %q, the first time %q", again, err)
 				}
