@@ -132,6 +132,34 @@ func TestAnotherIdentityDoesNotSeeTheOrders(t *testing.T) {
 	}
 }
 
+// TestATwinOfAnotherIdentity: a call that was taken for lost may have become an order besides that of its repetition. Another identity
+// cannot see in its list whether it has, so it does not let the object go.
+func TestATwinOfAnotherIdentity(t *testing.T) {
+	h := requestWorld(t, old)
+	h.cloud.AddIdentity(fakecloud.Identity{AccessKeyID: "OTHER", AccessKeySecret: "other-secret", SuperAdministrator: true})
+	h.cloud.SetOrderStyle(fakecloud.OrderStyle{ListLag: 20 * time.Minute})
+	h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultDropAfter, Service: "dataworks", Only: "writes", Times: 1})
+	apply := h.submitted("report", select1)
+	if n := len(h.cloud.Orders()); n != 2 {
+		t.Fatalf("%d orders", n)
+	}
+	h.must(h.cloud.RejectOrder(h.orderOf(apply), "twice"))
+	h.lookNow(apply)
+	h.advance(time.Hour)
+	secret := &corev1.Secret{}
+	h.must(h.kube.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: "alibaba"}, secret))
+	secret.Data = map[string][]byte{"accessKeyId": []byte("OTHER"), "accessKeySecret": []byte("other-secret")}
+	h.must(h.kube.Update(t.Context(), secret))
+	h.advance(2 * time.Minute)
+	h.must(h.kube.Delete(t.Context(), stored(h, apply)))
+	h.waitOut(apply, time.Hour)
+	for _, o := range h.cloud.Orders() {
+		if o.State == fakecloud.OrderPending && stored(h, apply) == nil {
+			t.Errorf("the object is gone, and order %s still waits for an approver", o.ID)
+		}
+	}
+}
+
 // TestAnEndpointThatNobodyAnswersAt: where no connection was made, nothing was sent, and there is no doubt. Once the endpoint is corrected,
 // the request is submitted.
 func TestAnEndpointThatNobodyAnswersAt(t *testing.T) {
@@ -221,5 +249,31 @@ func TestADeletionThatMayNotSearch(t *testing.T) {
 	}
 	if message := conditions.ReadyCondition(found).Message; !strings.Contains(message, "Retain") {
 		t.Errorf("the message names no way out: %s", message)
+	}
+}
+
+// TestACallTakenForLostBeforeTheDeadline: a call that was taken for lost is not repeated after the deadline, and may still have become an
+// order. That is searched for before the object goes, so that nobody approves it later.
+func TestACallTakenForLostBeforeTheDeadline(t *testing.T) {
+	for _, version := range generations {
+		t.Run(version, func(t *testing.T) {
+			h := requestWorld(t, version)
+			h.cloud.SetOrderStyle(fakecloud.OrderStyle{ListLag: 20 * time.Minute})
+			h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultDropAfter, Service: "dataworks", Only: "writes", Times: 1})
+			apply := newRequest("report", select1, func(s *v1alpha1.PermissionApplySpec) { s.Duration = &metav1.Duration{Duration: time.Minute} })
+			h.create(apply)
+			h.passAnyway(apply)
+			h.advance(2 * time.Minute)
+			h.waitOut(apply, 12*time.Minute)
+			h.advance(30 * time.Minute)
+			if s := stored(h, apply).Status.Submissions[0]; s.SendingTime != nil || len(s.OrderIDs) > 0 {
+				t.Fatalf("%+v", s)
+			}
+			h.must(h.kube.Delete(t.Context(), stored(h, apply)))
+			h.waitOut(apply, time.Hour)
+			if order := h.order(); stored(h, apply) == nil && order.State == fakecloud.OrderPending {
+				t.Errorf("the object is gone, and order %s still waits for an approver", order.ID)
+			}
+		})
 	}
 }

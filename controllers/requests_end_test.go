@@ -210,6 +210,21 @@ func TestADeadlineBeforeTheDecision(t *testing.T) {
 	}
 }
 
+// TestAWithdrawalWhoseAnswerWasLost: what the deadline takes back is Expired, also if the answer was lost and a new process is the first to
+// see it. Withdrawn would say that somebody took it back.
+func TestAWithdrawalWhoseAnswerWasLost(t *testing.T) {
+	h := requestWorld(t, newer)
+	apply := h.submitted("report", select1, forDays(2))
+	h.advance(2 * days)
+	h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultDropAfter, Service: "dataworks", Action: "StopProcessInstance", Times: 1})
+	h.passAnyway(apply)
+	h.restart() // a new process looks at all orders
+	h.waitOut(apply, 6*time.Hour)
+	if got := decided(stored(h, apply)); got != "Expired False/Expired" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestADeadlineBeforeTheSubmission: nothing is submitted any more.
 func TestADeadlineBeforeTheSubmission(t *testing.T) {
 	h := requestWorld(t, newer)
@@ -221,6 +236,28 @@ func TestADeadlineBeforeTheSubmission(t *testing.T) {
 	}
 	h.must(h.kube.Delete(t.Context(), found))
 	h.await(apply, gone)
+}
+
+// TestARefusedPartDelaysNoEnd: a part of a request that is refused is tried again ever more rarely. The end of what was granted comes first
+// where it is earlier, and is not noticed late.
+func TestARefusedPartDelaysNoEnd(t *testing.T) {
+	h := requestWorld(t, old)
+	h.cloud.SetOrderStyle(fakecloud.OrderStyle{LabelSecurityOff: true})
+	apply := newRequest("report", forDays(2), twoWideTables(h))
+	h.cloud.Inject(fakecloud.Fault{
+		Kind: fakecloud.FaultError, Service: "dataworks", Action: "CreatePermissionApplyOrder", After: 2, Status: 400, Code: "InvalidParameter", Message: "refused",
+	})
+	h.create(apply)
+	h.passAnyway(apply)
+	h.must(h.cloud.ApproveOrder(h.order().ID, fakecloud.Approval{}))
+	found := h.lookNow(apply)
+	if !found.Status.RevokeAtDeadline || len(found.Status.Orders[0].Granted) == 0 {
+		t.Fatal(describe(found))
+	}
+	h.advance(found.Status.RequestedUntil.Sub(h.clock.Now()) - 20*time.Second)
+	if result, err := h.pass(apply); err != nil || result.RequeueAfter > time.Minute {
+		t.Errorf("20 seconds before the end: again after %s, or the backoff of: %v", result.RequeueAfter, err)
+	}
 }
 
 // TestDeletingAPendingRequest: it is withdrawn where the API can, and otherwise the object stays until somebody has decided.
@@ -325,61 +362,38 @@ func TestDeletingWhileTheOutcomeIsUnknown(t *testing.T) {
 	}
 }
 
-// TestWhatTwoRequestsGrant stays as long as one of them does.
-func TestWhatTwoRequestsGrant(t *testing.T) {
-	for _, version := range generations {
-		t.Run(version, func(t *testing.T) {
-			h := requestWorld(t, version)
-			one := h.grantedRequest("one")
-			two := h.grantedRequest("two", func(s *v1alpha1.PermissionApplySpec) {
-				s.Objects[0].Name, s.Objects[0].Actions = "ORDERS", []v1alpha1.TableAction{"Select"}
-			})
-			h.must(h.kube.Delete(t.Context(), stored(h, one)))
-			h.awaitGone(one)
-			if diff := gocmp.Diff([]string{"select"}, h.permissions(alice)); diff != "" {
-				t.Errorf("after the first is gone (-want +got):\n%s", diff)
-			}
-			h.must(h.kube.Delete(t.Context(), stored(h, two)))
-			h.awaitGone(two)
-			if left := h.permissions(alice); len(left) > 0 {
-				t.Errorf("after both are gone: %v", left)
-			}
-		})
-	}
-}
-
-// TestWhatOutlastsTheOtherRequest: a request that goes early leaves to another what that grants, too, but for no longer than that one lasts.
-func TestWhatOutlastsTheOtherRequest(t *testing.T) {
-	for _, version := range generations {
-		t.Run(version, func(t *testing.T) {
-			h := requestWorld(t, version)
-			long, short := h.grantedRequest("long", forDays(90)), h.grantedRequest("short", forDays(30))
-			h.must(h.kube.Delete(t.Context(), stored(h, long)))
-			h.awaitGone(long)
-			if diff := gocmp.Diff([]string{"select", "update"}, h.permissions(alice)); diff != "" {
-				t.Errorf("what the other request grants (-want +got):\n%s", diff)
-			}
-			h.advance(30*24*time.Hour + time.Minute)
-			if found, _ := h.step(short); decided(found) != "Expired False/Expired" {
-				t.Errorf("got %s", decided(found))
-			}
-			if left := h.permissions(alice); len(left) > 0 {
-				t.Errorf("still granted though both requests are over: %v", left)
-			}
-		})
-	}
-}
-
-// awaitGone makes passes until an object is not there any more.
-func (h *harness) awaitGone(apply *v1alpha1.PermissionApply) {
-	h.t.Helper()
-	for range 60 {
-		if stored(h, apply) == nil {
-			return
+// TestAnOrderThatWasRepaired: what could not be granted may be repaired in DataWorks. Such an order is read once more at the deadline and
+// before the object goes, so that what it grants is revoked.
+func TestAnOrderThatWasRepaired(t *testing.T) {
+	world := func(t *testing.T, version string, style fakecloud.OrderStyle, change ...func(*v1alpha1.PermissionApplySpec)) (*harness, *v1alpha1.PermissionApply) {
+		h := requestWorld(t, version)
+		h.cloud.SetOrderStyle(style)
+		apply := h.submitted("report", append(change, select1)...)
+		h.must(h.cloud.ApproveOrder(h.orderOf(apply), fakecloud.Approval{}))
+		h.rewrite = func(body string) string {
+			return strings.NewReplacer("AuthorizeSucceed", "AuthorizeFailed", `"FlowStatus":2`, `"FlowStatus":3`).Replace(body)
 		}
-		h.tryPass(apply)
+		mustBe(t, h.lookNow(apply), metav1.ConditionFalse, v1alpha1.ReasonGrantFailed)
+		h.rewrite = nil
+		h.drainEvents()
+		return h, apply
 	}
-	h.t.Fatalf("still there: %s", describe(stored(h, apply)))
+	for _, version := range generations {
+		t.Run("deleted "+version, func(t *testing.T) {
+			h, apply := world(t, version, fakecloud.OrderStyle{})
+			h.remove(apply)
+			if left := h.permissions(alice); len(left) > 0 {
+				t.Errorf("the object is gone, and %v is granted; events %q", left, h.drainEvents())
+			}
+		})
+	}
+	t.Run("over", func(t *testing.T) {
+		h, apply := world(t, old, fakecloud.OrderStyle{LabelSecurityOff: true}, forDays(2))
+		h.waitOut(apply, 3*days)
+		if left := h.permissions(alice); len(left) > 0 {
+			t.Errorf("%s, and a day after its deadline %v is granted for ever", decided(stored(h, apply)), left)
+		}
+	})
 }
 
 // TestWhatCannotBeRevoked keeps the object, which says why and what can be done.

@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,35 @@ func TestTheStatusFitsIntoTheStore(t *testing.T) {
 	}
 }
 
+// TestWhatTheServiceSaysFitsTheSchema: what an order says of its users and actions is bounded before it is recorded. The API server would
+// not store more than the schema allows, and nothing of the order could be revoked.
+func TestWhatTheServiceSaysFitsTheSchema(t *testing.T) {
+	h := requestWorld(t, newer)
+	apply := h.submitted("report", select1)
+	h.must(h.cloud.ApproveOrder(h.orderOf(apply), fakecloud.Approval{}))
+	h.rewrite = contents(func(all []map[string]any) []map[string]any {
+		all[0]["FinalAccessTypes"] = []string{"select", strings.Repeat("x", 100)}
+		for i := range 60 {
+			other := map[string]any{}
+			maps.Copy(other, all[0])
+			other["Grantee"] = map[string]any{"PrincipalType": "RamUser", "PrincipalId": fmt.Sprint(1000 + i)}
+			all = append(all, other)
+		}
+		return all
+	})
+	found := h.lookNow(apply)
+	for _, g := range found.Status.Orders[0].Granted {
+		if len(g.UserIDs) > 50 {
+			t.Errorf("%d users, where the schema allows 50", len(g.UserIDs))
+		}
+		for _, a := range g.Actions {
+			if len(a) > 64 {
+				t.Errorf("an action of %d characters, where the schema allows 64", len(a))
+			}
+		}
+	}
+}
+
 // TestWhatCanNeverBeSentIsNotLookedUpAgain: a request that no call has room for stays so, for it is immutable. Looking up its columns again
 // would cost calls and change nothing.
 func TestWhatCanNeverBeSentIsNotLookedUpAgain(t *testing.T) {
@@ -107,6 +137,53 @@ func TestACallThatAlwaysFails(t *testing.T) {
 			healthy, failing := day(false), day(true)
 			if failing > 2*healthy {
 				t.Errorf("%d calls in a day for a request that cannot be submitted, %d for one that waits for its approver", failing, healthy)
+			}
+		})
+	}
+}
+
+// TestARefusalThatLastsKeepsToTheBudget: what is refused at the end of a request, or cannot be found after a lost call, is tried again as
+// rarely as a refused submission. On a small budget, others have calls left.
+func TestARefusalThatLastsKeepsToTheBudget(t *testing.T) {
+	tests := map[string]func(h *harness) *v1alpha1.PermissionApply{
+		"revoking at the deadline": func(h *harness) *v1alpha1.PermissionApply {
+			h.use(old)
+			h.cloud.SetOrderStyle(fakecloud.OrderStyle{LabelSecurityOff: true})
+			apply := h.grantedRequest("report", select1, forDays(2))
+			h.must(h.cloud.DenyAction(fakecloud.DefaultAccessKeyID, "RevokeTablePermission", "Forbidden.RAM"))
+			h.must(h.cloud.KillUser("RAM$corp:alice"))
+			h.advance(2 * days)
+			return apply
+		},
+		"withdrawing at the deadline": func(h *harness) *v1alpha1.PermissionApply {
+			apply := h.submitted("report", select1, forDays(2))
+			h.must(h.cloud.DenyAction(fakecloud.DefaultAccessKeyID, "StopProcessInstance", "Forbidden.RAM"))
+			h.advance(2 * days)
+			return apply
+		},
+		"an order that was not found": func(h *harness) *v1alpha1.PermissionApply {
+			// The list never shows the last of the two orders, as if it were somebody else's.
+			h.must(h.cloud.SetApprovers(project, "customers", "182293110499999999"))
+			h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultDropAfter, Service: "dataworks", Only: "writes", Times: 1})
+			h.cloud.SetOrderStyle(fakecloud.OrderStyle{ListLagOrders: 1})
+			apply := newRequest("report", select1, twoTables)
+			h.use(old)
+			h.create(apply)
+			h.waitOut(apply, time.Hour)
+			mustBe(h.t, stored(h, apply), metav1.ConditionFalse, v1alpha1.ReasonCreateResultUnknown)
+			return apply
+		},
+	}
+	for name, begin := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := requestWorld(t, newer)
+			h.limitCalls(100)
+			apply := begin(h)
+			h.advance(25 * time.Hour)
+			calls := h.calls.Load()
+			h.waitOut(apply, 8*time.Hour)
+			if n := h.calls.Load() - calls; n > 40 {
+				t.Errorf("%d calls in 8 hours, on a budget of 100 a day: %s", n, describe(stored(h, apply)))
 			}
 		})
 	}
@@ -204,6 +281,27 @@ func TestAColumnNamedLikeAnEnd(t *testing.T) {
 				t.Errorf("asked for until %s instead of for 30 days; revokeAtDeadline %v", until, stored(h, apply).Status.RevokeAtDeadline)
 			}
 		})
+	}
+}
+
+// TestTheRestOfARequestThatHasAnEnd: of several calls, one was accepted with an end, and another one is refused with and without. The
+// refused attempt changes nothing: once the rest is accepted, it has an end, too.
+func TestTheRestOfARequestThatHasAnEnd(t *testing.T) {
+	h := requestWorld(t, old)
+	apply := newRequest("report", forDays(30), twoWideTables(h))
+	h.cloud.Inject(fakecloud.Fault{
+		Kind: fakecloud.FaultError, Service: "dataworks", Only: "writes", After: 1, Times: 2, Status: 400, Code: "InvalidParameter", Message: "No such column: label_expires_at.",
+	})
+	h.create(apply)
+	h.waitOut(apply, time.Hour)
+	orders := h.cloud.Orders()
+	if len(orders) != 2 {
+		t.Fatalf("%d orders: %s", len(orders), describe(stored(h, apply)))
+	}
+	for _, o := range orders {
+		if until := o.Deadline; until.After(h.clock.Now().Add(31 * days)) {
+			t.Errorf("%s is asked for until %s instead of for 30 days", o.Objects[0].Name, until)
+		}
 	}
 }
 

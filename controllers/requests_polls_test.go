@@ -207,3 +207,23 @@ func TestAskingForALookThatFails(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestALookThatWasAskedForWhileTheConnectionWasAway: asking for a look is handled when there was one. Without a connection there is none,
+// and the order is read as soon as the connection is back.
+func TestALookThatWasAskedForWhileTheConnectionWasAway(t *testing.T) {
+	h := requestWorld(t, newer)
+	apply := h.submitted("report", select1)
+	h.advance(5 * days)
+	h.step(apply)
+	h.must(h.cloud.ApproveOrder(h.orderOf(apply), fakecloud.Approval{}))
+	h.reconnect(func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.DataWorks = "http://127.0.0.1:1" })
+	h.annotate(apply, v1alpha1.RequestedAtAnnotation, "now")
+	h.passAnyway(apply)
+	mustBe(t, stored(h, apply), metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
+	h.reconnect(func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.DataWorks = h.url })
+	for range 3 {
+		h.passAnyway(apply)
+		h.advance(time.Minute)
+	}
+	mustBe(t, stored(h, apply), metav1.ConditionTrue, v1alpha1.ReasonGranted)
+}

@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,9 @@ const (
 	workspace  = 12345
 	old, newer = "2020-05-18", "2024-05-18"
 )
+
+// days are of 24 hours each, as in 10 * days.
+const days = 24 * time.Hour
 
 // generations are the versions of the API.
 var generations = []string{old, newer}
@@ -84,6 +88,23 @@ func newRequest(name string, change ...func(*v1alpha1.PermissionApplySpec)) *v1a
 // select1 asks for nothing but Select on the table.
 func select1(s *v1alpha1.PermissionApplySpec) {
 	s.Objects[0].Actions = []v1alpha1.TableAction{"Select"}
+}
+
+// twoWideTables asks for two tables, each of which takes a call of its own with the older API.
+func twoWideTables(h *harness) func(*v1alpha1.PermissionApplySpec) {
+	return func(s *v1alpha1.PermissionApplySpec) {
+		s.Objects = nil
+		for _, table := range []string{"first", "second"} {
+			object := v1alpha1.ApplyObject{SchemaName: "default", Name: table, Actions: []v1alpha1.TableAction{"Select"}}
+			var declared []fakecloud.Column
+			for i := range 110 {
+				name := fmt.Sprintf("c%03d", i)
+				object.Columns, declared = append(object.Columns, v1alpha1.ApplyColumn{Name: name}), append(declared, fakecloud.Column{Name: name, Type: "BIGINT"})
+			}
+			h.must(h.cloud.DeclareTable(project, "", table, declared...))
+			s.Objects = append(s.Objects, object)
+		}
+	}
 }
 
 // advance lets time pass, for the operator and for the cloud.
@@ -151,6 +172,25 @@ func (h *harness) waitOut(apply *v1alpha1.PermissionApply, d time.Duration) {
 			h.advance(result.RequeueAfter)
 		}
 	}
+}
+
+// awaitGone makes passes until an object is not there any more.
+func (h *harness) awaitGone(apply *v1alpha1.PermissionApply) {
+	h.t.Helper()
+	for range 60 {
+		if stored(h, apply) == nil {
+			return
+		}
+		h.tryPass(apply)
+	}
+	h.t.Fatalf("still there: %s", describe(stored(h, apply)))
+}
+
+// remove deletes an object and makes passes until it is gone.
+func (h *harness) remove(apply *v1alpha1.PermissionApply) {
+	h.t.Helper()
+	h.must(h.kube.Delete(h.t.Context(), stored(h, apply)))
+	h.awaitGone(apply)
 }
 
 // gone is what a request is whose object is not there any more.
