@@ -27,8 +27,8 @@ import (
 // +kubebuilder:rbac:groups=maxcompute-operator.io,resources=permissionapplies/status,verbs=update
 
 // The life of a request fits no comparison of what is wanted with what is there: it is submitted once, people decide about it, and it ends.
-// So this kind has a Reconcile of its own. Its steps are in the other files of this name: prepare and submit; orders, and how far they were
-// narrowed; end and revoke; verdict.
+// So this kind has a Reconcile of its own. Its steps are in the other files of this name: prepare and submit; orders, what is on record of
+// them, and how far they were narrowed; end, revoke, and what others grant; verdict.
 
 const (
 	// conflictRetry is how long the cache is given to catch up after a write that lost against another.

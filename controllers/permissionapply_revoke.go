@@ -98,10 +98,11 @@ func (p *requestPass) hasToGo(g *v1alpha1.GrantedObject, now time.Time) bool {
 
 // noteRevoked says that all of an order was revoked.
 func (p *requestPass) noteRevoked(o *v1alpha1.PermissionOrder) {
-	if isHeld(o) || o.RevokedAt != nil {
+	now := p.Clock.Now()
+	if o.RevokedAt != nil || slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return p.hasToGo(&g, now) || isInEffect(&p.obj.Status, &g, now) }) {
 		return
 	}
-	o.RevokedAt = moment(p.Clock.Now())
+	o.RevokedAt = moment(now)
 	p.notes = append(p.notes, fmt.Sprintf("what order %s had granted was revoked, but for what other requests grant", o.ID))
 }
 

@@ -120,6 +120,9 @@ func (p *requestPass) send(ctx context.Context, i int) error {
 		p.adopt(s, ids)
 		return nil
 	case cloud.CodeOf(err) == cloud.AlreadyExists:
+		if before != nil {
+			s.SendingTime = before // this call has made nothing
+		}
 		return p.met(ctx, s, err)
 	case !cloud.Refused(err) && !cloud.Unsent(err):
 		p.within(pace(firstSearch, s.Attempts))
