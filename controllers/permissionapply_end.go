@@ -27,11 +27,6 @@ func (p *requestPass) isOver() bool {
 	return end != nil && !p.Clock.Now().Before(end.Time)
 }
 
-// isHeld tells whether somebody may still have what an order has granted, unless the service has ended it.
-func isHeld(o *v1alpha1.PermissionOrder) bool {
-	return slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return !g.Revoked })
-}
-
 // isOwed tells whether an order has granted something that the operator has to end, and has not.
 func isOwed(o *v1alpha1.PermissionOrder) bool {
 	return slices.ContainsFunc(o.Granted, func(g v1alpha1.GrantedObject) bool { return g.RevokeAtEnd && !g.Revoked })
