@@ -9,11 +9,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -31,8 +28,6 @@ import (
 // them, and how far they were narrowed; end, revoke, and what others grant; verdict.
 
 const (
-	// conflictRetry is how long the cache is given to catch up after a write that lost against another.
-	conflictRetry = 500 * time.Millisecond
 	// longestSleep is how long a request is left alone at most that waits for its end, and shortestSleep at least.
 	longestSleep  = 24 * time.Hour
 	shortestSleep = time.Second
@@ -54,19 +49,7 @@ type PermissionApplyReconciler struct {
 
 // Reconcile makes one pass over one object.
 func (r *PermissionApplyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	obj := r.New()
-	if err := r.Client.Get(ctx, request.NamespacedName, obj); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	if !obj.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(obj, r.Finalizer) {
-		return ctrl.Result{}, nil
-	}
-	result, err := r.pass(ctx, obj)
-	if apierrors.IsConflict(err) {
-		// Nothing was lost: intents are stored before they are acted on.
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil
-	}
-	return result, client.IgnoreNotFound(err)
+	return r.Pass(ctx, request, r.pass)
 }
 
 func (r *PermissionApplyReconciler) pass(ctx context.Context, obj *v1alpha1.PermissionApply) (ctrl.Result, error) {

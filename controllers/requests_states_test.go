@@ -86,6 +86,51 @@ func TestEveryStateOfARequest(t *testing.T) {
 	}
 }
 
+// TestEachChangeIsTold: one event for each change of a request, and none in between. What somebody has to know is a warning.
+func TestEachChangeIsTold(t *testing.T) {
+	approve := func(h *harness, id string) error { return h.cloud.ApproveOrder(id, fakecloud.Approval{}) }
+	tests := map[string]struct {
+		do   func(*harness, string) error
+		then time.Duration
+		want []string
+	}{
+		"granted, and over": {approve, 48 * time.Hour, []string{"Normal AwaitingApproval", "Normal Granted", "Warning Expired"}},
+		"approved, and then granted": {func(h *harness, id string) error {
+			if err := h.cloud.ApproveOrder(id, fakecloud.Approval{Hold: true}); err != nil {
+				return err
+			}
+			h.lookNow(newRequest("report"))
+			return h.cloud.AuthoriseOrder(id)
+		}, 0, []string{"Normal AwaitingApproval", "Warning Approved", "Normal Granted"}},
+		"rejected":       {func(h *harness, id string) error { return h.cloud.RejectOrder(id, "no") }, 0, []string{"Normal AwaitingApproval", "Warning Rejected"}},
+		"not granted":    {func(h *harness, id string) error { return h.cloud.FailAuthorisation(id, "") }, 0, []string{"Normal AwaitingApproval", "Warning GrantFailed"}},
+		"taken back":     {func(h *harness, id string) error { return h.cloud.WithdrawOrder(id) }, 0, []string{"Normal AwaitingApproval", "Warning Withdrawn"}},
+		"nobody decides": {func(*harness, string) error { return nil }, 48 * time.Hour, []string{"Normal AwaitingApproval", "Warning Expired"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := requestWorld(t, newer)
+			apply := newRequest("report", forDays(1))
+			h.create(apply)
+			h.step(apply)
+			h.must(tc.do(h, h.order().ID))
+			h.lookNow(apply)
+			h.step(apply)
+			h.advance(tc.then)
+			h.step(apply)
+			h.step(apply)
+			var told []string
+			for _, event := range h.drainEvents() {
+				told = append(told, strings.Join(strings.Fields(event)[:2], " "))
+			}
+			if diff := cmp.Diff(tc.want, told); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestAStateThatNobodyKnows: what is not understood is not read as granted, and changes nothing that was known.
 func TestAStateThatNobodyKnows(t *testing.T) {
 	for _, version := range generations {

@@ -7,11 +7,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -19,9 +17,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
-
-// conflictRetry is how long the cache is given to catch up after a write that lost against another.
-const conflictRetry = 500 * time.Millisecond
 
 // Object is a custom resource that the engine can drive.
 type Object interface {
@@ -63,23 +58,11 @@ type Reconciler[O Object, S any] struct {
 
 // Reconcile makes one pass over one object.
 func (r *Reconciler[O, S]) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	obj := r.New()
-	if err := r.Client.Get(ctx, request.NamespacedName, obj); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	deleting := !obj.GetDeletionTimestamp().IsZero()
-	if deleting && !controllerutil.ContainsFinalizer(obj, r.Finalizer) {
-		return ctrl.Result{}, nil
-	}
-	result, err := r.pass(ctx, obj, deleting)
-	if apierrors.IsConflict(err) {
-		// Somebody changed the object, or the cache was behind. Nothing was lost: intents are stored before they are acted on.
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil
-	}
-	return result, client.IgnoreNotFound(err)
+	return r.Pass(ctx, request, r.pass)
 }
 
-func (r *Reconciler[O, S]) pass(ctx context.Context, obj O, deleting bool) (ctrl.Result, error) {
+func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error) {
+	deleting := !obj.GetDeletionTimestamp().IsZero()
 	if event, note, ok := untouched(obj, deleting); ok {
 		return ctrl.Result{}, r.Release(ctx, obj, event, note)
 	}

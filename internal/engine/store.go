@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -30,6 +32,26 @@ type Store[O Stored] struct {
 	New    func() O
 	// Finalizer is on an object from before its first write to the cloud until nothing of it is left there.
 	Finalizer string
+}
+
+// conflictRetry is how long the cache is given to catch up after a write that lost against another.
+const conflictRetry = 500 * time.Millisecond
+
+// Pass makes a pass over the object of a request, unless that is gone or has been let go.
+func (s *Store[O]) Pass(ctx context.Context, request ctrl.Request, pass func(context.Context, O) (ctrl.Result, error)) (ctrl.Result, error) {
+	obj := s.New()
+	if err := s.Client.Get(ctx, request.NamespacedName, obj); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !obj.GetDeletionTimestamp().IsZero() && !controllerutil.ContainsFinalizer(obj, s.Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	result, err := pass(ctx, obj)
+	if apierrors.IsConflict(err) {
+		// Somebody changed the object, or the cache was behind. Nothing was lost: intents are stored before they are acted on.
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	}
+	return result, client.IgnoreNotFound(err)
 }
 
 // Suspend makes no call to the cloud and leaves the conditions as they are.
