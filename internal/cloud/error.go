@@ -31,6 +31,14 @@ const (
 	// RemoteUnavailable: throttled, a server error, a lost connection or a time-out. Only if Throttled or NotSent is set is it known
 	// that the call had no effect.
 	RemoteUnavailable Code = "RemoteUnavailable"
+	// ExportFailed: the service began to send a package, and it ended early, stood still or was too large. What has arrived is worthless.
+	ExportFailed Code = "ExportFailed"
+	// WorkspaceNotFound: the workspace that an export is from does not exist.
+	WorkspaceNotFound Code = "WorkspaceNotFound"
+	// ResourceNotFound: one of the resources to export does not exist.
+	ResourceNotFound Code = "ResourceNotFound"
+	// CollaborationDenied: one of the resources to export is not shared with the identity, which may export otherwise.
+	CollaborationDenied Code = "CollaborationDenied"
 	// UnexpectedResponse: an answer that means nothing to this program, so that nothing may be concluded from it.
 	UnexpectedResponse Code = "UnexpectedResponse"
 )
@@ -111,9 +119,10 @@ func Refused(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case NotFound, AlreadyExists, ProjectNotFound, AuthenticationFailed, PermissionDenied, InvalidSpec, RemoteRejected:
+	case NotFound, AlreadyExists, ProjectNotFound, AuthenticationFailed, PermissionDenied, InvalidSpec, RemoteRejected,
+		WorkspaceNotFound, ResourceNotFound, CollaborationDenied:
 		return true
-	case RemoteUnavailable, UnexpectedResponse:
+	case RemoteUnavailable, UnexpectedResponse, ExportFailed:
 		return e.Throttled
 	}
 	return false

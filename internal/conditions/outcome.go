@@ -137,6 +137,8 @@ func reasonOf(code cloud.Code) string {
 		return v1alpha1.ReasonRemoteRejected
 	case cloud.RemoteUnavailable:
 		return v1alpha1.ReasonRemoteUnavailable
+	case cloud.ExportFailed, cloud.WorkspaceNotFound, cloud.ResourceNotFound, cloud.CollaborationDenied:
+		return string(code)
 	case cloud.NotFound, cloud.AlreadyExists:
 		// What was seen a moment ago has changed since: the next look decides.
 		return v1alpha1.ReasonProgressing

@@ -92,7 +92,7 @@ func (c *Client) exchange(ctx context.Context, call Call) (*Answer, error) {
 	case x.answer == nil:
 		return nil, &cloud.Error{Code: cloud.InvalidSpec, Op: call.Op, Message: "the request could not be formed", Err: err}
 	}
-	x.answer.hide(call.Secrets...)
+	x.answer.Hide(call.Secrets...)
 	return x.answer, nil
 }
 

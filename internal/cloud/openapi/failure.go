@@ -17,8 +17,12 @@ type Failure struct {
 	Status int
 	// InsideSuccess: the error came inside an HTTP 200, so the status says nothing about it.
 	InsideSuccess bool
-	// Codes are those of the service, asked before those that all services share.
+	// Throttled: the code means that the call was refused for its rate, though neither its name nor the status says so.
+	Throttled bool
+	// Codes are those of the service, asked before those that all of Alibaba Cloud's services share.
 	Codes Codes
+	// Foreign: the service is another vendor's, so only its own codes and the status count, and a 401 more than a code.
+	Foreign bool
 }
 
 // Codes say what the error codes of a service mean; the first that matches counts.
@@ -26,7 +30,8 @@ type Codes []Code
 
 // Code is what an error code means.
 type Code struct {
-	// Pattern is the code in lower case or, if it ends in *, what the code begins with.
+	// Pattern is the code in lower case or, if it ends in *, what the code begins with. If it begins with *. it is what comes after the
+	// last dot of a code, or a code without dots.
 	Pattern string
 	Class   cloud.Code
 	// Message replaces the service's own, unless it is empty.
@@ -36,7 +41,7 @@ type Code struct {
 // ClockSkew is the message of a refusal because of the time that a request carries.
 const ClockSkew = "the service refused the request's time: the clock of this machine is off"
 
-// common are the codes of the gateway that all services are behind.
+// common are the codes of the gateway that all of Alibaba Cloud's services are behind.
 var common = Codes{
 	{"nopermission", cloud.PermissionDenied, ""},
 	{"forbidden*", cloud.PermissionDenied, ""},
@@ -59,9 +64,11 @@ var common = Codes{
 
 func (c Codes) find(code string) (Code, bool) {
 	code = strings.ToLower(code)
+	last := code[strings.LastIndex(code, ".")+1:]
 	for _, known := range c {
 		prefix, open := strings.CutSuffix(known.Pattern, "*")
-		if code == known.Pattern || open && strings.HasPrefix(code, prefix) {
+		suffix, anywhere := strings.CutPrefix(known.Pattern, "*.")
+		if code == known.Pattern || open && strings.HasPrefix(code, prefix) || anywhere && last == suffix {
 			return known, true
 		}
 	}
@@ -75,7 +82,7 @@ func (a *Answer) Failure(f Failure) error {
 		f.Status = a.Status
 	}
 	known, found := f.Codes.find(f.Code)
-	if !found {
+	if !found && !f.Foreign {
 		known, _ = common.find(f.Code)
 	}
 	e := &cloud.Error{
@@ -96,8 +103,12 @@ func (f Failure) class(known cloud.Code) cloud.Code {
 	switch {
 	case f.throttled():
 		return cloud.RemoteUnavailable
-	case known != "" && known != cloud.RemoteRejected:
+	case f.Foreign && f.Status == http.StatusUnauthorized:
+		return cloud.AuthenticationFailed
+	case known != "" && (known != cloud.RemoteRejected || f.Foreign):
 		return known
+	case f.Foreign:
+		return f.classOfStatus()
 	// Some services refuse a name that is taken with a code that says no more than that the request was refused.
 	case strings.Contains(strings.ReplaceAll(strings.ToLower(f.Code), "_", ""), "alreadyexist"),
 		f.Code != "" && strings.Contains(strings.ToLower(f.Message), "already exist"):
@@ -130,7 +141,7 @@ func (f Failure) classOfStatus() cloud.Code {
 
 // throttled knows every spelling seen: Throttling, Throttling.User, Throttling.Api, Throttling.Resource, Rejected.Throttling.
 func (f Failure) throttled() bool {
-	return f.Status == http.StatusTooManyRequests || strings.Contains(strings.ToLower(f.Code), "throttling")
+	return f.Throttled || f.Status == http.StatusTooManyRequests || strings.Contains(strings.ToLower(f.Code), "throttling")
 }
 
 // Unreadable is the error of an answer that is not in the format of a service: a proxy's page, another server, a cut-off body.

@@ -338,6 +338,39 @@ func TestCodesOfAServiceComeFirst(t *testing.T) {
 	}
 }
 
+func TestOfAnotherVendorOnlyItsOwnCodesCount(t *testing.T) {
+	codes := openapi.Codes{{Pattern: "*.0301", Class: cloud.AuthenticationFailed, Message: "own words"}, {Pattern: "*.0801", Class: cloud.RemoteRejected}}
+	tests := map[string]struct {
+		status  int
+		failure openapi.Failure
+		want    cloud.Code
+	}{
+		"what comes after the last dot":        {400, openapi.Failure{Code: "A.B.0301"}, cloud.AuthenticationFailed},
+		"a code without dots":                  {400, openapi.Failure{Code: "0301"}, cloud.AuthenticationFailed},
+		"a code that only ends alike":          {400, openapi.Failure{Code: "A.10301"}, cloud.RemoteRejected},
+		"a code that goes on":                  {400, openapi.Failure{Code: "A.0301.1"}, cloud.RemoteRejected},
+		"a code of Alibaba Cloud":              {400, openapi.Failure{Code: "Forbidden"}, cloud.RemoteRejected},
+		"words that mean something elsewhere":  {400, openapi.Failure{Code: "A.1", Message: "it already exists"}, cloud.RemoteRejected},
+		"known words, too":                     {403, openapi.Failure{Code: "A.0801", Message: "it already exists"}, cloud.RemoteRejected},
+		"a 401 with a code that is not known":  {401, openapi.Failure{Code: "A.1"}, cloud.AuthenticationFailed},
+		"a 401 with a code that is":            {401, openapi.Failure{Code: "A.0801"}, cloud.AuthenticationFailed},
+		"a 401 without a code":                 {401, openapi.Failure{}, cloud.AuthenticationFailed},
+		"a code that is told to be throttling": {401, openapi.Failure{Code: "A.0308", Throttled: true}, cloud.RemoteUnavailable},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tc.status) })
+			err := c.Do(t.Context(), openapi.Call{Action: "Get", Method: http.MethodGet}, func(a *openapi.Answer) error {
+				tc.failure.Codes, tc.failure.Foreign = codes, true
+				return a.Failure(tc.failure)
+			})
+			if e, ok := errors.AsType[*cloud.Error](err); !ok || e.Code != tc.want || e.Throttled != tc.failure.Throttled {
+				t.Errorf("got %#v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestKeysCannotBePrinted(t *testing.T) {
 	var credential openapi.Credential = keys
 	nested := struct{ K *openapi.Keys }{&keys}

@@ -18,8 +18,8 @@ func (a *Answer) text(words string) string {
 // shortestPart is how long a part of a secret is that is worth hiding; anything shorter may be a word.
 const shortestPart = 16
 
-// hide keeps secrets out of every text.
-func (a *Answer) hide(secrets ...string) {
+// Hide keeps secrets out of every text that is made of the answer.
+func (a *Answer) Hide(secrets ...string) {
 	for _, secret := range secrets {
 		a.secrets = append(a.secrets, secret)
 		// Of a signed token each part is one, what it says and its signature.
@@ -44,7 +44,7 @@ func secretsOf(request *http.Request) []string {
 			for _, value := range values {
 				secrets = append(secrets, value[strings.LastIndexAny(strings.TrimRight(value, "="), ":=")+1:])
 			}
-		case "authorization-sts-token", "x-acs-security-token":
+		case "authorization-sts-token", "x-acs-security-token", "x-auth-token", "x-security-token":
 			secrets = append(secrets, values...)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package openapi is what the clients of all Alibaba Cloud services share: the way to the network, the signature, and the classes of
-// failure. It makes one attempt per call and leaves retries to its caller.
+// Package openapi is what the clients of all cloud services share: the way to the network, and the classes of failure. Client adds the
+// signature and the styles of Alibaba Cloud's services. It makes one attempt per call and leaves retries to its caller.
 package openapi
 
 import (
@@ -107,6 +107,11 @@ func (t Transport) Send(request *http.Request) (*Answer, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
+	return t.Read(request, response)
+}
+
+// Read reads the answer to a request to its end, and leaves it to the caller to close it. Its errors are for TransportError.
+func (t Transport) Read(request *http.Request, response *http.Response) (*Answer, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, t.MaxBody+1))
 	if err != nil {
 		return nil, err
@@ -115,7 +120,7 @@ func (t Transport) Send(request *http.Request) (*Answer, error) {
 		return nil, errTooLarge
 	}
 	answer := &Answer{Status: response.StatusCode, Header: response.Header, Body: body}
-	answer.hide(secretsOf(request)...)
+	answer.Hide(secretsOf(request)...)
 	return answer, nil
 }
 
