@@ -47,13 +47,29 @@ type exportRequest struct {
 
 func decodeInsight(c *call, r *http.Request, body []byte) *problem {
 	path := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), insightPrefix), "/")
-	params := matchPath([]string{"{project}", "resource-package", "export"}, path)
-	if params == nil || r.Method != http.MethodPost {
-		return unknown("insight: no such call: %s %s", r.Method, r.URL.Path)
+	c.workspace = r.Header.Get("X-Workspace-Id")
+	if params := matchPath([]string{"{project}", "resource-package", "export"}, path); params != nil && r.Method == http.MethodPost {
+		c.action, c.project = actionExport, params["project"]
+		return decodeExport(c, r, body)
 	}
-	c.action, c.project, c.workspace = actionExport, params["project"], r.Header.Get("X-Workspace-Id")
+	if params := matchPath([]string{"{project}", "instances"}, path); params != nil && r.Method == http.MethodGet {
+		c.action, c.project = actionListInstances, params["project"]
+		return decodeInstances(c, r, body)
+	}
+	return unknown("insight: no such call: %s %s", r.Method, r.URL.Path)
+}
+
+func decodeExport(c *call, r *http.Request, body []byte) *problem {
 	if p := checkInsightHeaders(c, r); p != nil {
 		return p
+	}
+	switch {
+	case r.URL.RawQuery != "":
+		return unknown("%s takes no parameters in the query", c.action)
+	case c.workspace == "":
+		return unknown("%s: header X-Workspace-Id is missing", c.action)
+	case !isJSON(r):
+		return unknown("%s: content type is %q, want application/json", c.action, r.Header.Get("Content-Type"))
 	}
 	req, p := parseExport(body)
 	if p != nil {
@@ -76,16 +92,10 @@ func checkInsightHeaders(c *call, r *http.Request) *problem {
 	}
 	project := r.Header.Get("X-Project-Id")
 	switch {
-	case r.URL.RawQuery != "":
-		return unknown("%s takes no parameters in the query", c.action)
-	case c.workspace == "":
-		return unknown("%s: header X-Workspace-Id is missing", c.action)
 	case r.Header.Get("X-Auth-Token") != "" && r.Header.Get("Authorization") != "":
 		return unknown("%s: a token and a signature in one request", c.action)
 	case project != "" && project != c.project:
 		return unknown("%s: X-Project-Id is another project than the one in the path", c.action)
-	case !isJSON(r):
-		return unknown("%s: content type is %q, want application/json", c.action, r.Header.Get("Content-Type"))
 	}
 	return nil
 }
@@ -187,10 +197,15 @@ func (req *exportRequest) run(t *txn) (answer, *problem) {
 	return answer{stream: &body, header: cloud.style.headers(req.name), chunked: cloud.style.Chunked}, nil
 }
 
-// mayExport asks IAM. That a token of another project, or of a whole domain, hears the same is made up.
+// mayExport asks IAM.
 func (c *insightCloud) mayExport(call *call) bool {
+	return c.mayEnter(call) && !c.noExports[call.accessKeyID] && !c.noExports[call.caller]
+}
+
+// mayEnter tells whether the project is the caller's. That a token of another project, or of a whole domain, hears the same is made up.
+func (c *insightCloud) mayEnter(call *call) bool {
 	if call.caller != "" && !c.users[call.caller].mayUse(call.project) {
 		return false
 	}
-	return !c.noExports[call.accessKeyID] && !c.noExports[call.caller] && (call.accessKeyID != "" || call.tokenProject == call.project)
+	return call.accessKeyID != "" || call.tokenProject == call.project
 }

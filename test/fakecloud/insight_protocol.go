@@ -41,6 +41,9 @@ func (insightProtocol) success(requestID string, a answer) reply {
 	rep := reply{status: a.httpStatus(), header: map[string]string{"X-Request-Id": requestID}, stream: a.stream, chunked: a.chunked}
 	maps.Copy(rep.header, a.header)
 	rep.contentType = rep.header["Content-Type"]
+	if a.render != nil {
+		rep.contentType, rep.body = jsonReply(rep.status, nil).contentType, a.render()
+	}
 	return rep
 }
 

@@ -36,6 +36,8 @@ type InsightStyle struct {
 	TokenBytes int `json:"tokenBytes,omitempty"`
 	// ExpiredToken is TokenUpdated (the default) or TokenExpires.
 	ExpiredToken string `json:"expiredToken,omitempty"`
+	// InstancesNeedWorkspace refuses a list of instances that names no workspace, as the list of its headers has it.
+	InstancesNeedWorkspace bool `json:"instancesNeedWorkspace,omitempty"`
 	// Seed goes into every export, so that two clouds with the same content have different bytes.
 	Seed int64 `json:"seed,omitempty"`
 }

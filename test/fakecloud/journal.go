@@ -65,7 +65,7 @@ type Entry struct {
 	// Service is maxcompute (the OpenAPI), odps, sts, dataworks, insight or iam.
 	Service string `json:"service"`
 	// Action is the action of the OpenAPI, the token service or DataWorks, or Statement or PollStatement, or
-	// ExportResourcePackage or CreateToken.
+	// ExportResourcePackage, ListInstances or CreateToken.
 	Action  string `json:"action"`
 	Project string `json:"project,omitempty"`
 	// Role is the project's role that the call is about; of a call of sts, the ARN of the RAM role.
