@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -47,6 +48,7 @@ type flags struct {
 	defaultInterval                     time.Duration
 	endpointSuffixes                    string
 	allowInsecureEndpoints              bool
+	exportDirectory, maxExportSize      string
 	zap                                 zap.Options
 }
 
@@ -64,6 +66,8 @@ func parseFlags() flags {
 	flag.DurationVar(&f.defaultInterval, "default-interval", 10*time.Minute, "Time between two looks at the cloud for objects without spec.interval, give or take 10 %.")
 	flag.StringVar(&f.endpointSuffixes, "allowed-endpoint-suffixes", strings.Join(connect.DefaultEndpointSuffixes, ","), "Comma-separated domains below which the endpoints of Connections must be.")
 	flag.BoolVar(&f.allowInsecureEndpoints, "allow-insecure-endpoints", false, "Allow endpoints of any host and without TLS. For development only: whoever writes a Connection then chooses where signed requests go.")
+	flag.StringVar(&f.exportDirectory, "export-directory", "", "Directory, on a mounted volume, that ResourcePackageExports may store exports below; empty means that they cannot.")
+	flag.StringVar(&f.maxExportSize, "max-export-size", "4Gi", "How large an exported package may be. Packages for object storage are received in the directory for temporary files (TMPDIR); up to four exports run at a time.")
 	// A stack trace below every failed call to the cloud says nothing about it.
 	f.zap.StacktraceLevel = zapcore.PanicLevel
 	f.zap.BindFlags(flag.CommandLine)
@@ -90,6 +94,10 @@ func run(f flags) error {
 	if f.maxRevocations < 0 {
 		return errors.New("--max-revocations must not be negative")
 	}
+	maxExportSize, err := resource.ParseQuantity(f.maxExportSize)
+	if err != nil || maxExportSize.Value() <= 0 {
+		return fmt.Errorf("--max-export-size must be a size such as 4Gi, not %q", f.maxExportSize)
+	}
 	options, err := managerOptions(f)
 	if err != nil {
 		return err
@@ -110,6 +118,7 @@ func run(f flags) error {
 		DefaultInterval: f.defaultInterval,
 		Concurrency:     f.concurrency,
 		MaxRevocations:  f.maxRevocations,
+		Exports:         controllers.ExportOptions{Directory: f.exportDirectory, MaxBytes: maxExportSize.Value()},
 		Accounts: &connect.Resolver{
 			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Tokens: mgr.GetClient().SubResource("token"),
 			HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{},
@@ -121,6 +130,7 @@ func run(f flags) error {
 	}
 	for _, setup := range []func(context.Context, ctrl.Manager, controllers.Options) error{
 		controllers.SetupProjectRole, controllers.SetupMaxComputePackage, controllers.SetupPackageInstallation, controllers.SetupPermissionApply,
+		controllers.SetupResourcePackageExport,
 	} {
 		if err := setup(ctx, mgr, shared); err != nil {
 			return err
@@ -173,7 +183,7 @@ func cacheOptions(f flags, selector labels.Selector) cache.Options {
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.ProjectRole{}: {Label: selector}, &v1alpha1.MaxComputePackage{}: {Label: selector}, &v1alpha1.PackageInstallation{}: {Label: selector},
-			&v1alpha1.PermissionApply{}: {Label: selector},
+			&v1alpha1.PermissionApply{}: {Label: selector}, &v1alpha1.ResourcePackageExport{}: {Label: selector},
 		},
 	}
 	for _, namespace := range split(f.watchNamespaces) {

@@ -172,6 +172,9 @@ func (r *ConnectionReconciler) check(ctx context.Context, connection connect.Con
 	if conditions.IsReady(connection) && conditions.IsCurrent(connection) && !conditions.IsRequested(connection) {
 		ctx = cloud.Background(ctx)
 	}
+	if account.Insight != nil {
+		return account.Noticed(account.Insight.CheckIdentity(ctx))
+	}
 	return account.Noticed(account.MaxCompute.CheckIdentity(ctx))
 }
 

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
@@ -59,10 +60,15 @@ type harness struct {
 	writes                  int
 	beforeWrite, afterWrite func(n int) error
 	events                  *events.FakeRecorder
-	// roles, packages, installations and requests are the reconcilers.
-	roles, packages, installations, requests reconciler
-	connection                               *controllers.ConnectionReconciler
-	timeout                                  time.Duration
+	// roles, packages, installations, requests and exports are the reconcilers.
+	roles, packages, installations, requests, exports reconciler
+	connection                                        *controllers.ConnectionReconciler
+	// exportOptions are those of the operator. wake gets the exports that have got on, and progress tells of those under way.
+	exportOptions controllers.ExportOptions
+	home          string // the export directory, while the operator has none
+	wake          chan event.GenericEvent
+	progress      func() map[types.NamespacedName]int64
+	timeout       time.Duration
 	// maxRevocations is the operator's --max-revocations; 0 for no limit.
 	maxRevocations int
 	clock          *hastyClock
@@ -100,7 +106,7 @@ func newHarness(t testing.TB) *harness {
 	}
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(
 		&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}, &v1alpha1.PermissionApply{},
-		&v1alpha1.Connection{}, &v1alpha1.ClusterConnection{},
+		&v1alpha1.ResourcePackageExport{}, &v1alpha1.Connection{}, &v1alpha1.ClusterConnection{},
 	)
 	for _, managed := range []object{&v1alpha1.ProjectRole{}, &v1alpha1.MaxComputePackage{}, &v1alpha1.PackageInstallation{}} {
 		builder = builder.WithIndex(managed, "spec.connectionRef.name", func(o client.Object) []string {
@@ -114,6 +120,8 @@ func newHarness(t testing.TB) *harness {
 		return []string{strings.ToLower(o.(*v1alpha1.PermissionApply).Spec.ProjectName)}
 	}).WithIndex(&v1alpha1.PermissionApply{}, "spec.connectionRef.name", func(o client.Object) []string {
 		return []string{o.(*v1alpha1.PermissionApply).Spec.ConnectionRef.String()}
+	}).WithIndex(&v1alpha1.ResourcePackageExport{}, "spec.connectionRef.name", func(o client.Object) []string {
+		return []string{o.(*v1alpha1.ResourcePackageExport).Spec.ConnectionRef.String()}
 	})
 	h.kube = interceptor.NewClient(builder.
 		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
@@ -223,13 +231,21 @@ func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 		Connections: kube, Secrets: kube, Tokens: kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock}
+	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock, Exports: h.exportOptions}
 	roles := controllers.NewProjectRoleReconciler(kube, h.kube, options)
 	packages := controllers.NewMaxComputePackageReconciler(kube, h.kube, options)
 	installations := controllers.NewPackageInstallationReconciler(kube, h.kube, options)
 	requests := controllers.NewPermissionApplyReconciler(kube, h.kube, options)
-	roles.Events, packages.Events, installations.Events, requests.Events = h.events, h.events, h.events, h.events
+	h.wake = make(chan event.GenericEvent, 100)
+	exports := controllers.NewResourcePackageExportReconciler(kube, h.kube, options, h.wake)
+	roles.Events, packages.Events, installations.Events, requests.Events, exports.Events = h.events, h.events, h.events, h.events, h.events
 	h.roles, h.packages, h.installations, h.requests = roles.Reconcile, packages.Reconcile, installations.Reconcile, requests.Reconcile
+	h.exports, h.progress = exports.Reconcile, exports.Progress
+	ctx, stop := context.WithCancel(context.Background())
+	h.t.Cleanup(func() {
+		stop()
+		h.must(exports.StopWith(ctx))
+	})
 	h.connection = &controllers.ConnectionReconciler{Client: kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
 }
 
@@ -377,6 +393,8 @@ func (h *harness) pass(obj subject) (result ctrl.Result, err error) {
 		reconcile = h.installations
 	case *v1alpha1.PermissionApply:
 		reconcile = h.requests
+	case *v1alpha1.ResourcePackageExport:
+		reconcile = h.exports
 	}
 	return reconcile(context.Background(), request(obj))
 }

@@ -52,8 +52,11 @@ var (
 	permissionApplies = kind{
 		"PermissionApply", func() user { return &v1alpha1.PermissionApply{} }, func() client.ObjectList { return &v1alpha1.PermissionApplyList{} },
 	}
+	resourcePackageExports = kind{
+		"ResourcePackageExport", func() user { return &v1alpha1.ResourcePackageExport{} }, func() client.ObjectList { return &v1alpha1.ResourcePackageExportList{} },
+	}
 	// kinds are all whose objects use connections.
-	kinds = []kind{projectRoles, maxComputePackages, packageInstallations, permissionApplies}
+	kinds = []kind{projectRoles, maxComputePackages, packageInstallations, permissionApplies, resourcePackageExports}
 )
 
 // The indexes by which objects are found.

@@ -13,9 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
@@ -42,6 +44,8 @@ type Options struct {
 	MaxRevocations int
 	// Concurrency is how many objects of a kind are worked on at a time.
 	Concurrency int
+	// Exports are what exports need besides.
+	Exports ExportOptions
 }
 
 func (o Options) controller() controller.Options {
@@ -106,6 +110,22 @@ func SetupPermissionApply(ctx context.Context, mgr ctrl.Manager, options Options
 	return errors.Join(b.Complete(r), ctrlmetrics.Registry.Register(metrics.Requests{Reader: mgr.GetClient(), Clock: options.Clock}))
 }
 
+// SetupResourcePackageExport adds the controller of ResourcePackageExports to a manager, and their metrics.
+func SetupResourcePackageExport(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	wake := make(chan event.GenericEvent)
+	r := NewResourcePackageExportReconciler(mgr.GetClient(), mgr.GetAPIReader(), options, wake)
+	r.Events = mgr.GetEventRecorder("resourcepackageexport-controller")
+	b, err := users(ctx, mgr, resourcePackageExports, options)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		b.WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).Complete(r),
+		mgr.Add(manager.RunnableFunc(r.StopWith)),
+		ctrlmetrics.Registry.Register(metrics.Exports{Reader: mgr.GetClient(), Progress: r.Progress}),
+	)
+}
+
 // common is what the controllers of all kinds that own a target watch.
 func common(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*builder.Builder, error) {
 	b, err := users(ctx, mgr, k, options)
@@ -151,6 +171,17 @@ func NewPermissionApplyReconciler(c client.Client, live client.Reader, options O
 			Client: c, Live: live, New: func() *v1alpha1.PermissionApply { return &v1alpha1.PermissionApply{} }, Finalizer: v1alpha1.Finalizer,
 		},
 		Accounts: options.Accounts, Clock: options.Clock, FirstPoll: min(firstPoll, options.DefaultInterval),
+	}
+}
+
+// NewResourcePackageExportReconciler makes the reconciler of ResourcePackageExports; its caller gives it a recorder of events, and makes a
+// pass over every object that it sends to wake.
+func NewResourcePackageExportReconciler(c client.Client, live client.Reader, options Options, wake chan<- event.GenericEvent) *ResourcePackageExportReconciler {
+	return &ResourcePackageExportReconciler{
+		Store: engine.Store[*v1alpha1.ResourcePackageExport]{
+			Client: c, Live: live, New: func() *v1alpha1.ResourcePackageExport { return &v1alpha1.ResourcePackageExport{} }, Finalizer: v1alpha1.Finalizer,
+		},
+		Accounts: options.Accounts, Clock: options.Clock, Exports: options.Exports, Wake: wake,
 	}
 }
 

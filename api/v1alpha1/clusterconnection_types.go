@@ -15,14 +15,14 @@ type ClusterConnectionSpec struct {
 	// +optional
 	AllowedNamespaces *AllowedNamespaces `json:"allowedNamespaces,omitempty"`
 
-	// allowedProjects are patterns of the MaxCompute projects that objects may name through the connection; "*" stands for any
-	// characters. They compare without case. Absent means all; empty means none.
+	// allowedProjects are patterns of the MaxCompute projects that objects may name through the connection or, with huaweiCloud, of the
+	// ids of DataArts Insight workspaces; "*" stands for any characters. They compare without case. Absent means all; empty means none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_*]+$`
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_*-]+$`
 	AllowedProjects []string `json:"allowedProjects,omitzero"`
 }
 
@@ -45,7 +45,7 @@ type AllowedNamespaces struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=mcclusterconn,categories=maxcompute
-// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec.alibabaCloud.region`
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec['alibabaCloud','huaweiCloud'].region`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -58,6 +58,7 @@ type ClusterConnection struct {
 	// spec is what is wanted.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="!has(self.alibabaCloud) || !has(self.alibabaCloud.credentials.secretRef) || has(self.alibabaCloud.credentials.secretRef.__namespace__)",message="secretRef.namespace is required in a ClusterConnection"
+	// +kubebuilder:validation:XValidation:rule="!has(self.huaweiCloud) || has(self.huaweiCloud.credentials.secretRef.__namespace__)",message="secretRef.namespace is required in a ClusterConnection"
 	// +kubebuilder:validation:XValidation:rule="!has(self.alibabaCloud) || !has(self.alibabaCloud.credentials.workloadIdentity) || has(self.alibabaCloud.credentials.workloadIdentity.serviceAccountNamespace)",message="workloadIdentity.serviceAccountNamespace is required in a ClusterConnection"
 	Spec ClusterConnectionSpec `json:"spec"`
 

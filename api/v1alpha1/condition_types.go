@@ -56,6 +56,24 @@ const (
 	ReasonAwaitingApproval = "AwaitingApproval"
 	// ReasonApproved: the request was approved, but its permissions are not there yet.
 	ReasonApproved = "Approved"
+	// ReasonExportRunning: an export is under way, or waits for others to end.
+	ReasonExportRunning = "ExportRunning"
+	// ReasonExportFailed: the stream of an export ended early, stood still or was too large, or what was received could not be stored.
+	ReasonExportFailed = "ExportFailed"
+	// ReasonWorkspaceNotFound: the DataArts Insight workspace does not exist.
+	ReasonWorkspaceNotFound = "WorkspaceNotFound"
+	// ReasonResourceNotFound: a resource that is to be exported does not exist.
+	ReasonResourceNotFound = "ResourceNotFound"
+	// ReasonCollaborationDenied: a resource that is to be exported is not shared with the identity.
+	ReasonCollaborationDenied = "CollaborationDenied"
+	// ReasonDestinationNotFound: the bucket, or the manager's --export-directory, does not exist.
+	ReasonDestinationNotFound = "DestinationNotFound"
+	// ReasonDestinationDenied: the bucket or the directory may not be used, or a symbolic link is in the way.
+	ReasonDestinationDenied = "DestinationDenied"
+	// ReasonDestinationFull: no space is left where an export is received or stored.
+	ReasonDestinationFull = "DestinationFull"
+	// ReasonDestinationUnavailable: the object storage does not answer, or not now.
+	ReasonDestinationUnavailable = "DestinationUnavailable"
 	// ReasonInUse: a Connection is being deleted and waits for the objects that use it.
 	ReasonInUse = "InUse"
 	// ReasonPartiallyApplied: some changes were refused; all others are in place.

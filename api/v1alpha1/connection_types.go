@@ -7,11 +7,15 @@ import (
 )
 
 // ConnectionSpec says which account is used, through which endpoints, with which credentials.
-// +kubebuilder:validation:XValidation:rule="has(self.alibabaCloud)",message="alibabaCloud is required"
+// +kubebuilder:validation:XValidation:rule="has(self.alibabaCloud) != has(self.huaweiCloud)",message="exactly one of alibabaCloud and huaweiCloud is required"
 type ConnectionSpec struct {
-	// alibabaCloud connects to Alibaba Cloud MaxCompute.
+	// alibabaCloud connects to MaxCompute and DataWorks of Alibaba Cloud: for roles, packages, installations and permission requests.
 	// +optional
 	AlibabaCloud *AlibabaCloudConnection `json:"alibabaCloud,omitempty"`
+
+	// huaweiCloud connects to DataArts Insight of Huawei Cloud: for exports of resource packages.
+	// +optional
+	HuaweiCloud *HuaweiCloudConnection `json:"huaweiCloud,omitempty"`
 
 	// suspend stops the checks of this Connection. Objects that use it are not affected; suspend them on their own.
 	// +optional
@@ -224,6 +228,58 @@ type DataWorksRateLimit struct {
 	CallsPerDay int32 `json:"callsPerDay,omitempty"`
 }
 
+// HuaweiCloudConnection is one Huawei Cloud project.
+// +kubebuilder:validation:XValidation:rule="has(self.region) || (has(self.endpoints) && has(self.endpoints.dataArtsInsight))",message="region is required unless endpoints.dataArtsInsight is given"
+type HuaweiCloudConnection struct {
+	// region such as cn-southwest-2: endpoints that are not given are derived from it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[a-z0-9-]+$`
+	Region string `json:"region,omitempty"`
+
+	// projectID is the id of the project in the region, as the console shows it under "My Credentials".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9-]+$`
+	ProjectID string `json:"projectID"`
+
+	// endpoints replace those derived from region. Requests are only ever sent to https hosts below the manager's
+	// --allowed-endpoint-suffixes.
+	// +optional
+	Endpoints *HuaweiCloudEndpoints `json:"endpoints,omitempty"`
+
+	// credentials of the identity that the operator acts as.
+	// +required
+	Credentials HuaweiCloudCredentials `json:"credentials"`
+}
+
+// HuaweiCloudEndpoints are base URLs.
+type HuaweiCloudEndpoints struct {
+	// dataArtsInsight takes the exports, by default https://dataartsinsight.<region>.myhuaweicloud.com. That is where the service is known
+	// to be in cn-southwest-2; for other regions the vendor's documentation says.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
+	DataArtsInsight string `json:"dataArtsInsight,omitempty"`
+
+	// iam issues tokens for a user's password, by default https://iam.<region>.myhuaweicloud.com.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._-]*)?$`
+	IAM string `json:"iam,omitempty"`
+}
+
+// HuaweiCloudCredentials names where the credentials come from. They are never part of a manifest.
+type HuaweiCloudCredentials struct {
+	// secretRef names a Secret with one of: the keys accessKey, secretKey and, for temporary credentials, securityToken; the key token,
+	// which has to be replaced before it ends; or the keys domainName, userName and password of an IAM user, for whom a token is
+	// issued, and renewed before it ends.
+	// +required
+	SecretRef SecretReference `json:"secretRef"`
+}
+
 // ConnectionStatus is what was seen at the last check.
 type ConnectionStatus struct {
 	SyncStatus `json:",inline"`
@@ -233,7 +289,7 @@ type ConnectionStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=mcconn,categories=maxcompute
-// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec.alibabaCloud.region`
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec['alibabaCloud','huaweiCloud'].region`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -246,6 +302,7 @@ type Connection struct {
 	// spec is what is wanted.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="!has(self.alibabaCloud) || !has(self.alibabaCloud.credentials.secretRef) || !has(self.alibabaCloud.credentials.secretRef.__namespace__)",message="a Connection uses Secrets of its own namespace only: remove secretRef.namespace, or write a ClusterConnection"
+	// +kubebuilder:validation:XValidation:rule="!has(self.huaweiCloud) || !has(self.huaweiCloud.credentials.secretRef.__namespace__)",message="a Connection uses Secrets of its own namespace only: remove secretRef.namespace, or write a ClusterConnection"
 	// +kubebuilder:validation:XValidation:rule="!has(self.alibabaCloud) || !has(self.alibabaCloud.credentials.workloadIdentity) || !has(self.alibabaCloud.credentials.workloadIdentity.serviceAccountNamespace)",message="a Connection uses service accounts of its own namespace only: remove serviceAccountNamespace, or write a ClusterConnection"
 	Spec ConnectionSpec `json:"spec"`
 

@@ -21,6 +21,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&MaxComputePackage{}, &MaxComputePackageList{},
 		&PackageInstallation{}, &PackageInstallationList{},
 		&PermissionApply{}, &PermissionApplyList{},
+		&ResourcePackageExport{}, &ResourcePackageExportList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -137,8 +137,14 @@ func reasonOf(code cloud.Code) string {
 		return v1alpha1.ReasonRemoteRejected
 	case cloud.RemoteUnavailable:
 		return v1alpha1.ReasonRemoteUnavailable
-	case cloud.ExportFailed, cloud.WorkspaceNotFound, cloud.ResourceNotFound, cloud.CollaborationDenied:
-		return string(code)
+	case cloud.ExportFailed:
+		return v1alpha1.ReasonExportFailed
+	case cloud.WorkspaceNotFound:
+		return v1alpha1.ReasonWorkspaceNotFound
+	case cloud.ResourceNotFound:
+		return v1alpha1.ReasonResourceNotFound
+	case cloud.CollaborationDenied:
+		return v1alpha1.ReasonCollaborationDenied
 	case cloud.NotFound, cloud.AlreadyExists:
 		// What was seen a moment ago has changed since: the next look decides.
 		return v1alpha1.ReasonProgressing

@@ -19,9 +19,8 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/dataworks"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/insight"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/sts"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
@@ -59,8 +58,10 @@ type Resolver struct {
 
 // Account is one identity at one set of endpoints.
 type Account struct {
-	// MaxCompute is the client that all objects of the account share.
+	// MaxCompute is the client that all objects of the account share; nil for one of Huawei Cloud.
 	MaxCompute *maxcompute.Client
+	// Insight is the client of DataArts Insight, nil for an account of Alibaba Cloud.
+	Insight *insight.Client
 	// Endpoint is the base URL of the OpenAPI that the client talks to.
 	Endpoint string
 	// DataWorksEndpoint is the base URL of DataWorks, empty if there is none.
@@ -70,7 +71,7 @@ type Account struct {
 	// DataWorksVersion is the version of its API that the Connection names.
 	DataWorksVersion string
 
-	credential *credential
+	credential keyring
 	limiters   limiters
 	// dataWorks makes the clients of DataWorks that are asked for.
 	dataWorks dataWorksClients
@@ -78,12 +79,18 @@ type Account struct {
 	refused atomic.Bool
 }
 
+// keyring is a credential of any vendor.
+type keyring interface {
+	ensure(ctx context.Context, clock clock.PassiveClock) error
+	refuse()
+}
+
 // Noticed passes an error on. One that says that the credentials were refused makes the next use read the Secret again, and open
 // another session.
 func (a *Account) Noticed(err error) error {
 	if cloud.CodeOf(err) == cloud.AuthenticationFailed {
 		a.refused.Store(true)
-		a.credential.refused.Store(true)
+		a.credential.refuse()
 	}
 	return err
 }
@@ -126,10 +133,30 @@ type source struct {
 // limiters are those of an account, one for each service.
 type limiters struct{ maxCompute, dataWorks *limiter }
 
-// Account resolves the Connection or ClusterConnection that an object refers to, for a project. Its error says that the connection is
-// not ready or not allowed, and why, or is the failure of the Kubernetes API. An object that is being deleted gets the credentials that
-// last worked if they are gone, so that a namespace which is deleted with everything in it cleans up and ends.
+// Account resolves the Connection or ClusterConnection of Alibaba Cloud that an object refers to, for a project. Its error says that the
+// connection is not ready or not allowed, and why, or is the failure of the Kubernetes API. An object that is being deleted gets the
+// credentials that last worked if they are gone, so that a namespace which is deleted with everything in it cleans up and ends.
 func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, project string) (*Account, error) {
+	account, err := r.use(ctx, obj, ref, scope{"project", project})
+	if err == nil && account.MaxCompute == nil {
+		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%s is one of Huawei Cloud, where there is no MaxCompute", ref)
+	}
+	return account, err
+}
+
+// InsightAccount resolves the connection of Huawei Cloud that an object refers to, for a workspace, as Account does.
+func (r *Resolver) InsightAccount(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, workspace string) (*Account, error) {
+	account, err := r.use(ctx, obj, ref, scope{"workspace", workspace})
+	if err == nil && account.Insight == nil {
+		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%s is one of Alibaba Cloud, where there is no DataArts Insight", ref)
+	}
+	return account, err
+}
+
+// scope is what an object names through a connection.
+type scope struct{ kind, name string }
+
+func (r *Resolver) use(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, in scope) (*Account, error) {
 	deleting := !obj.GetDeletionTimestamp().IsZero()
 	connection, err := r.find(ctx, obj.GetNamespace(), ref)
 	switch {
@@ -138,7 +165,7 @@ func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.
 	case err != nil:
 		return nil, fmt.Errorf("get %s: %w", ref, err)
 	}
-	if err := r.checkAllowed(ctx, connection, obj.GetNamespace(), project, deleting); err != nil {
+	if err := r.checkAllowed(ctx, connection, obj.GetNamespace(), in, deleting); err != nil {
 		return nil, err
 	}
 	if !controllerutil.ContainsFinalizer(connection, v1alpha1.Finalizer) {
@@ -213,7 +240,7 @@ func (r *Resolver) account(who identity, limits rateLimits, s *source) (*Account
 	if account := r.accounts[s.key]; account != nil {
 		return account, nil
 	}
-	account, err := r.newAccount(who, limits)
+	account, err := who.account(r, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -222,35 +249,6 @@ func (r *Resolver) account(who identity, limits rateLimits, s *source) (*Account
 	}
 	r.accounts[s.key] = account
 	r.sweep()
-	return account, nil
-}
-
-func (r *Resolver) newAccount(who identity, limits rateLimits) (*Account, error) {
-	account := &Account{
-		Endpoint: who.to.maxCompute, DataWorksEndpoint: who.to.dataWorks, DataWorksVersion: who.dataWorksVersion, Identity: who.fingerprint(), credential: permanent(who.keys),
-	}
-	if who.opensSession() {
-		service, err := sts.New(sts.Config{Endpoint: who.to.sts, HTTPClient: r.HTTP, Timeout: r.CallTimeout, Now: r.Clock.Now})
-		if err != nil {
-			return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
-		}
-		account.credential = &credential{turn: newTurn(), open: func(ctx context.Context) (sts.Session, error) { return r.openSession(ctx, service, who) }}
-	}
-	account.limiters = limiters{
-		maxCompute: r.limiter(who.principal("MaxCompute", who.to.maxCompute), limits.maxCompute),
-		dataWorks:  r.limiter(who.principal("DataWorks", who.to.dataWorks), limits.dataWorks),
-	}
-	account.dataWorks = dataWorksClients{allowed: r.Endpoints, config: dataworks.Config{
-		Endpoint: who.to.dataWorks, Credential: account.credential, HTTPClient: r.HTTP, Limiter: account.limiters.dataWorks, Timeout: r.CallTimeout,
-	}}
-	var err error
-	account.MaxCompute, err = maxcompute.New(maxcompute.Config{
-		Region: who.region, Endpoint: who.to.maxCompute, ODPSEndpoint: who.to.odps, Credential: account.credential, HTTPClient: r.HTTP, Limiter: account.limiters.maxCompute,
-		Timeout: r.CallTimeout, PollInterval: r.PollInterval,
-	})
-	if err != nil {
-		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
-	}
 	return account, nil
 }
 

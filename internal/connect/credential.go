@@ -7,9 +7,6 @@ import (
 
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/sts"
 )
 
 const (
@@ -23,11 +20,11 @@ const (
 
 // credential hands out the keys that an account's calls are signed with: those of a Secret, or those of a session, which is renewed
 // before it ends. The account goes on being the same.
-type credential struct {
+type credential[K any] struct {
 	// open opens a session; nil if the keys are permanent.
-	open func(context.Context) (sts.Session, error)
+	open func(context.Context) (opened[K], error)
 
-	session atomic.Pointer[session]
+	session atomic.Pointer[session[K]]
 	// refused is set when the service refuses the session's keys.
 	refused atomic.Bool
 
@@ -38,40 +35,54 @@ type credential struct {
 	failure error
 }
 
+// opened is a session as a service opens it.
+type opened[K any] struct {
+	keys    K
+	expires time.Time
+}
+
 // session is one snapshot of keys, and when they are renewed.
-type session struct {
-	keys             openapi.Keys
+type session[K any] struct {
+	keys             K
 	renewAt, expires time.Time
 }
 
 // permanent makes a credential of keys that do not end.
-func permanent(keys openapi.Keys) *credential {
-	c := &credential{turn: newTurn()}
-	c.session.Store(&session{keys: keys})
+func permanent[K any](keys K) *credential[K] {
+	c := &credential[K]{turn: newTurn()}
+	c.session.Store(&session[K]{keys: keys})
 	return c
 }
 
-// Keys implements openapi.Credential.
-func (c *credential) Keys() openapi.Keys {
-	if present := c.session.Load(); present != nil {
-		return present.keys
-	}
-	return openapi.Keys{}
+// temporary makes a credential of sessions.
+func temporary[K any](open func(context.Context) (opened[K], error)) *credential[K] {
+	return &credential[K]{turn: newTurn(), open: open}
 }
 
+// present returns the keys of the present session, the zero K if there is none yet.
+func (c *credential[K]) present() (keys K) {
+	if present := c.session.Load(); present != nil {
+		keys = present.keys
+	}
+	return keys
+}
+
+// refuse says that the service has refused the present keys.
+func (c *credential[K]) refuse() { c.refused.Store(true) }
+
 // usable tells whether the present keys serve; fresh, whether they serve and need not be renewed yet.
-func (c *credential) usable(now time.Time) bool {
+func (c *credential[K]) usable(now time.Time) bool {
 	present := c.session.Load()
 	return present != nil && now.Before(present.expires) && !c.refused.Load()
 }
 
-func (c *credential) fresh(now time.Time) bool {
+func (c *credential[K]) fresh(now time.Time) bool {
 	return c.usable(now) && now.Before(c.session.Load().renewAt)
 }
 
 // ensure opens a session if that is needed. However many callers ask, one of them does it, and a service that refuses is asked again
 // only after a while.
-func (c *credential) ensure(ctx context.Context, clock clock.PassiveClock) error {
+func (c *credential[K]) ensure(ctx context.Context, clock clock.PassiveClock) error {
 	now := clock.Now()
 	switch {
 	case c.open == nil || c.fresh(now):
@@ -91,7 +102,7 @@ func (c *credential) ensure(ctx context.Context, clock clock.PassiveClock) error
 }
 
 // renew opens a session. The turn is held.
-func (c *credential) renew(ctx context.Context, now time.Time) error {
+func (c *credential[K]) renew(ctx context.Context, now time.Time) error {
 	usable, wait := c.usable(now), refusedLifetime
 	if usable {
 		wait = renewRetry
@@ -104,7 +115,7 @@ func (c *credential) renew(ctx context.Context, now time.Time) error {
 	case now.Sub(c.tried) < wait:
 		return c.failure
 	}
-	opened, err := c.open(ctx)
+	made, err := c.open(ctx)
 	if err != nil && ctx.Err() != nil {
 		// This caller gave up, which tells the others nothing.
 		return err
@@ -117,8 +128,8 @@ func (c *credential) renew(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	lifetime := opened.Expiration.Sub(now)
-	c.session.Store(&session{keys: opened.Keys, renewAt: opened.Expiration.Add(-min(renewBefore, lifetime/2)), expires: opened.Expiration})
+	lifetime := made.expires.Sub(now)
+	c.session.Store(&session[K]{keys: made.keys, renewAt: made.expires.Add(-min(renewBefore, lifetime/2)), expires: made.expires})
 	c.refused.Store(false)
 	return nil
 }

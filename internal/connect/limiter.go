@@ -223,12 +223,14 @@ func (l *limiter) claim(uid types.UID, limit rateLimit) {
 	}
 }
 
-// replace moves a Connection's claim to another limiter, or the same with what it allows now. There may have been none.
+// replace moves a Connection's claim to another limiter, or the same with what it allows now. There may have been none, or be none now.
 func (l *limiter) replace(uid types.UID, by *limiter, limit rateLimit) {
 	if l != by {
 		l.release(uid)
 	}
-	by.claim(uid, limit)
+	if by != nil {
+		by.claim(uid, limit)
+	}
 }
 
 // release says that a Connection does not use the limiter any more. The last of the limits stays, for objects that outlive their

@@ -56,7 +56,7 @@ func missing(ref v1alpha1.ConnectionReference) string {
 }
 
 // checkAllowed stalls an object that its ClusterConnection does not allow. A Connection allows whatever is in its namespace.
-func (r *Resolver) checkAllowed(ctx context.Context, connection Connection, namespace, project string, deleting bool) error {
+func (r *Resolver) checkAllowed(ctx context.Context, connection Connection, namespace string, in scope, deleting bool) error {
 	cluster, ok := connection.(*v1alpha1.ClusterConnection)
 	if !ok {
 		return nil
@@ -67,8 +67,8 @@ func (r *Resolver) checkAllowed(ctx context.Context, connection Connection, name
 		return err
 	case !allowed:
 		what = "namespace " + namespace
-	case !allowsProject(cluster.Spec.AllowedProjects, project):
-		what = "project " + project
+	case !allowsProject(cluster.Spec.AllowedProjects, in.name):
+		what = in.kind + " " + in.name
 	default:
 		return nil
 	}

@@ -19,7 +19,7 @@ func TestLimitersGoWithTheirAccounts(t *testing.T) {
 	r := &Resolver{HTTP: &http.Client{}, Clock: fake}
 	resolve := func(uid types.UID, key, version string, perDay int) *Account {
 		t.Helper()
-		who := identity{
+		who := alibabaIdentity{
 			region: "cn-hangzhou", to: endpoints{maxCompute: "https://cloud.test", odps: "https://cloud.test/api", dataWorks: "https://cloud.test"},
 			keys: openapi.Keys{AccessKeyID: key, AccessKeySecret: "fake"}, dataWorksVersion: version,
 		}

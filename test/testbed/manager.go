@@ -14,6 +14,7 @@ const stopTimeout = 20 * time.Second
 // Manager is the built manager as a process.
 type Manager struct {
 	binary, kubeconfig string
+	exports, spool     string
 	command            *exec.Cmd
 	log                *os.File
 }
@@ -21,8 +22,8 @@ type Manager struct {
 // Start runs the manager with flags beside those that the testbed needs.
 func (m *Manager) Start(flags ...string) error {
 	// Not bound to a context: the manager is ended by Stop or Kill, and waited for.
-	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0"}, flags...)...) //nolint:noctx // see above
-	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.kubeconfig)
+	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0", "--export-directory=" + m.exports}, flags...)...) //nolint:noctx // see above
+	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.kubeconfig, "TMPDIR="+m.spool)
 	// Libraries may print, too.
 	m.command.Stdout, m.command.Stderr = m.log, m.log
 	return m.command.Start()

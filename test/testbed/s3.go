@@ -218,6 +218,16 @@ func (s *S3) Read(ctx context.Context, bucket, key string) ([]byte, error) {
 	return content, errors.Join(err, object.Close())
 }
 
+// Open begins to read an object, whose reader the caller closes.
+func (s *S3) Open(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
+	client, err := s.Client("", "")
+	if err != nil {
+		return nil, err
+	}
+	object, _, _, err := client.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
+	return object, err
+}
+
 // Uploads returns how many multipart uploads are under way in a bucket, by their keys.
 func (s *S3) Uploads(ctx context.Context, bucket string) (map[string]int, error) {
 	client, err := s.Client("", "")

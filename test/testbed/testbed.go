@@ -34,6 +34,8 @@ type Testbed struct {
 	Cloud      *fakecloud.Server
 	CloudURL   string
 	Manager    *Manager
+	// ExportDirectory is the manager's, and SpoolDirectory its directory for temporary files.
+	ExportDirectory, SpoolDirectory string
 
 	environment *envtest.Environment
 	server      *httptest.Server
@@ -91,7 +93,13 @@ func (b *Testbed) setUp(ctx context.Context, root string) error {
 	if err := os.WriteFile(b.Kubeconfig, b.environment.KubeConfig, 0o600); err != nil {
 		return err
 	}
-	b.Manager = &Manager{binary: filepath.Join(b.dir, "manager"), kubeconfig: filepath.Join(b.dir, "manager.kubeconfig")}
+	b.ExportDirectory, b.SpoolDirectory = filepath.Join(b.dir, "exports"), filepath.Join(b.dir, "spool")
+	if err := errors.Join(os.Mkdir(b.ExportDirectory, 0o700), os.Mkdir(b.SpoolDirectory, 0o700)); err != nil {
+		return err
+	}
+	b.Manager = &Manager{
+		binary: filepath.Join(b.dir, "manager"), kubeconfig: filepath.Join(b.dir, "manager.kubeconfig"), exports: b.ExportDirectory, spool: b.SpoolDirectory,
+	}
 	if b.Manager.log, err = os.Create(filepath.Join(b.dir, "manager.log")); err != nil {
 		return err
 	}

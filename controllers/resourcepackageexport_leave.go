@@ -1,0 +1,92 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+)
+
+// leave lets an object go that is being deleted. Nothing is under way any more.
+func (p *exportPass) leave(ctx context.Context) (ctrl.Result, error) {
+	p.endJob()
+	if p.obj.IsSuspended() {
+		return ctrl.Result{}, p.release(ctx, warning, "suspended: what is stored was left as it is")
+	}
+	err := p.takeAway(ctx)
+	switch {
+	case err == nil && p.obj.IsRetained():
+		err = p.release(ctx, corev1.EventTypeNormal, "retained: what is stored was left as it is")
+	case err == nil:
+		err = p.release(ctx, corev1.EventTypeNormal, "removed what was stored")
+	case conditions.IsShutdown(ctx, err) || !conditions.Explains(err):
+	case p.obj.IsRetained():
+		p.noteLeftBehind(*p.obj.Status.Run)
+		err = p.release(ctx, corev1.EventTypeNormal, "retained: what is stored was left as it is")
+	default:
+		return p.conclude(ctx, err)
+	}
+	if err == nil {
+		p.tellNotes()
+	}
+	return ctrl.Result{}, err
+}
+
+// endJob takes note of what became of the last job.
+func (p *exportPass) endJob() {
+	if p.job == nil || p.obj.Status.Run == nil {
+		return
+	}
+	if p.job.err == nil && p.job.storing {
+		p.record(*p.obj.Status.Run.File)
+		p.obj.Status.Run = nil
+	} else {
+		p.interrupted()
+	}
+	p.drop()
+}
+
+// takeAway removes what an interrupted attempt has left behind and, unless it is to be retained, what is stored.
+func (p *exportPass) takeAway(ctx context.Context) error {
+	run, files := p.obj.Status.Run, p.obj.Status.Exports
+	interrupted := run != nil && run.Destination != ""
+	if !interrupted && (p.obj.IsRetained() || len(files) == 0) {
+		return nil
+	}
+	to, err := p.destination(ctx)
+	if err != nil {
+		return err
+	}
+	if interrupted {
+		if err := p.recover(ctx); err != nil {
+			return err
+		}
+	}
+	if p.obj.IsRetained() {
+		return nil
+	}
+	for len(p.obj.Status.Exports) > 0 {
+		if err := p.remove(ctx, to, p.obj.Status.Exports[0]); err != nil {
+			return err
+		}
+		p.obj.Status.Exports = p.obj.Status.Exports[1:]
+	}
+	return nil
+}
+
+// remove removes the file of an export. One at another destination is left where it is: its keys are not known any more.
+func (p *exportPass) remove(ctx context.Context, from place, file v1alpha1.StoredExport) error {
+	if !from.holds(file) {
+		p.note(warning, "LeftBehind", "Prune", file.Location+" was left where it is: the destination is another one now")
+		return nil
+	}
+	if err := from.Remove(ctx, file.Location); err != nil {
+		return storageFailure(err)
+	}
+	p.note(corev1.EventTypeNormal, "Removed", "Prune", fmt.Sprintf("removed %s", file.Location))
+	return nil
+}
