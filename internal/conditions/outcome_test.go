@@ -54,6 +54,35 @@ var causes = map[string]struct {
 		&cloud.Error{Code: cloud.RemoteUnavailable, Op: "grant x", Throttled: true, RetryAfter: time.Minute},
 		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonRemoteUnavailable, Message: "grant x: RemoteUnavailable", RetryAfter: time.Minute},
 	},
+	"a stream that ends early": {
+		&cloud.Error{Code: cloud.ExportFailed, Op: "export x", Message: "the stream ended early"},
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonExportFailed, Message: "export x: the stream ended early"},
+	},
+	"a workspace that does not exist": {
+		&cloud.Error{Code: cloud.WorkspaceNotFound, Op: "export x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonWorkspaceNotFound, Message: "export x: WorkspaceNotFound"},
+	},
+	"a resource that does not exist": {
+		&cloud.Error{Code: cloud.ResourceNotFound, Op: "export x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonResourceNotFound, Message: "export x: ResourceNotFound"},
+	},
+	"a resource that is not shared": {
+		&cloud.Error{Code: cloud.CollaborationDenied, Op: "export x"},
+		conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonCollaborationDenied, Message: "export x: CollaborationDenied"},
+	},
+	"an export that is under way": {
+		conditions.Wait(v1alpha1.ReasonExportRunning, "running"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonExportRunning, Message: "running"},
+	},
+	"a bucket that is not there": {
+		conditions.Wait(v1alpha1.ReasonDestinationNotFound, "no"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonDestinationNotFound, Message: "no"},
+	},
+	"a bucket that may not be used": {
+		conditions.Wait(v1alpha1.ReasonDestinationDenied, "no"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonDestinationDenied, Message: "no"},
+	},
+	"a bucket that is full": {
+		conditions.Wait(v1alpha1.ReasonDestinationFull, "no"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonDestinationFull, Message: "no"},
+	},
+	"a bucket that does not answer": {
+		conditions.Wait(v1alpha1.ReasonDestinationUnavailable, "no"), conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonDestinationUnavailable, Message: "no"},
+	},
 	"an answer that means nothing": {
 		&cloud.Error{Code: cloud.UnexpectedResponse, Op: "list x"}, conditions.Outcome{State: conditions.Reconciling, Reason: v1alpha1.ReasonUnexpectedResponse, Message: "list x: UnexpectedResponse"},
 	},

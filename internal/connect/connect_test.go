@@ -236,7 +236,7 @@ func TestWhatIsWrongWithAConnectionIsSaid(t *testing.T) {
 		},
 		"no cloud": {
 			secret: good, change: func(c *v1alpha1.Connection) { c.Spec.AlibabaCloud = nil },
-			direct: conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonInvalidSpec, Message: "alibabaCloud is required"},
+			direct: conditions.Outcome{State: conditions.Stalled, Reason: v1alpha1.ReasonInvalidSpec, Message: "exactly one of alibabaCloud and huaweiCloud is required"},
 		},
 	}
 	for name, tc := range tests {
