@@ -135,10 +135,6 @@ func passedGateway(err error) bool {
 	if !ok {
 		return false
 	}
-	if e.HTTPStatus == http.StatusNotFound {
-		// There is no such list. The documentation has it, and says little of where; what cannot be asked is no fault of the identity.
-		return true
-	}
 	if gateway := strings.HasPrefix(e.RemoteCode, huawei.GatewayPrefix); gateway {
 		// The user is not authorised to call the API.
 		return e.RemoteCode == huawei.GatewayPrefix+"0302"
