@@ -31,6 +31,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 )
 
@@ -118,7 +119,7 @@ func run(f flags) error {
 		DefaultInterval: f.defaultInterval,
 		Concurrency:     f.concurrency,
 		MaxRevocations:  f.maxRevocations,
-		Exports:         controllers.ExportOptions{Directory: f.exportDirectory, MaxBytes: maxExportSize.Value()},
+		Exports:         controllers.ExportOptions{Directory: f.exportDirectory, MaxBytes: maxExportSize.Value(), Transport: destination.NewTransport()},
 		Accounts: &connect.Resolver{
 			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Tokens: mgr.GetClient().SubResource("token"),
 			HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{},

@@ -154,8 +154,9 @@ func (p *exportPass) retryIn(d time.Duration) {
 
 // watch tells how far a job is, and looks again later. One that was cancelled wakes the object when it has ended.
 func (p *exportPass) watch(ctx context.Context) (ctrl.Result, error) {
-	if run := p.obj.Status.Run; run != nil && !p.obj.IsSuspended() && p.obj.DeletionTimestamp.IsZero() {
-		run.BytesReceived = p.job.received.Load()
+	now, run := p.Clock.Now(), p.obj.Status.Run
+	if run != nil && !p.obj.IsSuspended() && p.obj.DeletionTimestamp.IsZero() && now.Sub(p.job.told) >= progressInterval {
+		run.BytesReceived, p.job.told = p.job.received.Load(), now
 	}
 	if err := p.Write(ctx, p.obj, p.stored); err != nil {
 		return ctrl.Result{}, err

@@ -19,8 +19,8 @@ type job struct {
 	uid types.UID
 	// spec is the fingerprint of what it exports.
 	spec string
-	// began is when the attempt was started.
-	began time.Time
+	// began is when the attempt was started, and told when the status last said how far it is.
+	began, told time.Time
 	// cancel ends the present stage early.
 	cancel context.CancelFunc
 	// received counts the bytes that have arrived.
@@ -32,8 +32,9 @@ type job struct {
 	storing bool
 	to      place
 	partial *destination.Partial
-	// extension and contentType are what the service says of the package.
+	// extension and contentType are what the service says of the package, and file is what is being stored.
 	extension, contentType string
+	file                   v1alpha1.StoredExport
 }
 
 // isFor tells whether the job exports what an object wants now.
@@ -97,23 +98,27 @@ func (s *jobs) add(obj client.Object, j *job) bool {
 	return true
 }
 
+// longestStage bounds a stage of a job: one that takes longer, however steadily it gets on, holds up others.
+const longestStage = 12 * time.Hour
+
 // start begins a stage of a job. It ends when work does; then wake is called.
 func (s *jobs) start(j *job, work func(context.Context) error, wake func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	j.cancel, j.done, j.err = cancel, make(chan struct{}), nil
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), longestStage)
+	j.cancel, j.done, j.err = cancel, make(chan struct{}), nil
 	if s.stopped {
 		cancel()
-	}
-	s.running.Add(1)
-	s.mu.Unlock()
-	go func() {
-		defer s.running.Done()
-		j.err = work(ctx)
+		j.err = context.Canceled
 		close(j.done)
+		return
+	}
+	s.running.Go(func() {
+		j.err = work(ctx)
 		cancel()
+		close(j.done)
 		wake()
-	}()
+	})
 }
 
 // drop forgets a job that has ended.
@@ -145,7 +150,9 @@ func (s *jobs) stop() {
 	s.stopped = true
 	close(s.end())
 	for _, j := range s.known {
-		j.cancel()
+		if j.cancel != nil {
+			j.cancel()
+		}
 	}
 	s.mu.Unlock()
 	s.running.Wait()

@@ -42,7 +42,7 @@ func (p *exportPass) endJob() {
 		return
 	}
 	if p.job.err == nil && p.job.storing {
-		p.record(*p.obj.Status.Run.File)
+		p.record(p.job.file)
 		p.obj.Status.Run = nil
 	} else {
 		p.interrupted()

@@ -52,7 +52,12 @@ func (p *exportPass) run(ctx context.Context) error {
 // rests tells whether the last attempt has failed so recently that the next is not due, and nobody has done anything about it.
 func (p *exportPass) rests() bool {
 	run := p.obj.Status.Run
-	return run != nil && run.NextAttemptTime != nil && p.Clock.Now().Before(run.NextAttemptTime.Time) &&
+	if run == nil || run.NextAttemptTime == nil {
+		return false
+	}
+	// Further ahead than any attempt is put off, it is the clock that went back.
+	rest := run.NextAttemptTime.Sub(p.Clock.Now())
+	return rest > 0 && rest <= 2*longestRest &&
 		p.obj.Status.ExportedSpec == fingerprint(p.obj) && !conditions.IsRequested(p.obj)
 }
 
@@ -166,7 +171,7 @@ func (p *exportPass) settle(ctx context.Context) (goesOn bool, err error) {
 		p.drop()
 		return false, nil
 	case j.err == nil && j.storing:
-		p.record(*p.obj.Status.Run.File)
+		p.record(j.file)
 		return false, p.finish(ctx)
 	case errors.Is(j.err, context.Canceled):
 		// Nobody wants it any more, or the process is ending.
@@ -231,7 +236,7 @@ func backoff(attempts int32) time.Duration {
 func (p *exportPass) received(ctx context.Context, j *job) (goesOn bool, err error) {
 	run := p.obj.Status.Run
 	run.BytesReceived = j.received.Load()
-	name := fmt.Sprintf("%s-%s-%s%s", p.obj.Spec.PackageName, run.StartedAt.UTC().Format("20060102T150405Z"), j.partial.Sum()[:12], j.extension)
+	name := fmt.Sprintf("%s-%s-%s%s", p.obj.Spec.PackageName, j.began.UTC().Format("20060102T150405Z"), j.partial.Sum()[:12], j.extension)
 	// Two exports of the same content within one second have the same name, and are the same file.
 	again := len(p.obj.Status.Exports) > 0 && p.obj.Status.Exports[0].Location == j.to.Location(name)
 	if (p.obj.Spec.SkipUnchanged || again) && p.isUnchanged(ctx, j) {
@@ -239,22 +244,24 @@ func (p *exportPass) received(ctx context.Context, j *job) (goesOn bool, err err
 		p.note(corev1.EventTypeNormal, "Unchanged", "Export", "the package is the same as "+p.obj.Status.Exports[0].Location)
 		return false, p.finish(ctx)
 	}
-	run.File = &v1alpha1.StoredExport{
+	j.file = v1alpha1.StoredExport{
 		Name: name, Location: j.to.Location(name), Endpoint: j.to.endpoint, SizeBytes: j.partial.Size(), SHA256: j.partial.Sum(),
-		ContentType: j.contentType, StartedAt: *run.StartedAt,
+		ContentType: j.contentType, StartedAt: metav1.NewTime(j.began),
 	}
-	if _, found, err := j.to.Find(ctx, run.File.Location); err == nil && found {
+	if _, found, err := j.to.Find(ctx, j.file.Location); err == nil && found {
 		// Another object exports the same package, and started within the same second: the next attempt has another name.
-		j.err = fmt.Errorf("%s is there already", run.File.Location)
+		j.err = fmt.Errorf("%s is there already", j.file.Location)
 		p.drop()
 		return false, p.failed(j)
 	}
+	run.File = j.file.DeepCopy()
 	if err := p.intend(ctx); err != nil {
 		return false, err
 	}
 	j.storing = true
-	file := *p.obj.Status.Run.File
-	p.begin(j, func(ctx context.Context) error { return j.to.Store(ctx, j.partial, file.Location, file.ContentType) })
+	p.begin(j, func(ctx context.Context) error {
+		return j.to.Store(ctx, j.partial, j.file.Location, j.file.ContentType)
+	})
 	return true, errUnderWay
 }
 
