@@ -36,18 +36,54 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 
 func TestHowBucketsAreAddressed(t *testing.T) {
 	tests := map[string]struct{ endpoint, region, bucket, url, signed string }{
-		"a service of one's own":         {"http://minio.storage:9000", "", "reports", "http://minio.storage:9000/reports/a", "us-east-1"},
-		"a slash after the host":         {"https://minio.storage/", "", "reports", "https://minio.storage/reports/a", "us-east-1"},
-		"the usual port":                 {"https://minio.storage:443", "x", "reports", "https://minio.storage/reports/a", "x"},
-		"an address":                     {"http://[::1]:9000", "", "reports", "http://[::1]:9000/reports/a", "us-east-1"},
-		"Alibaba Cloud":                  {"https://oss-cn-hangzhou.aliyuncs.com", "", "reports", "https://reports.oss-cn-hangzhou.aliyuncs.com/a", "us-east-1"},
-		"Alibaba Cloud with a region":    {"https://s3.oss-cn-hangzhou-internal.aliyuncs.com", "oss-cn-hangzhou", "reports", "https://reports.s3.oss-cn-hangzhou-internal.aliyuncs.com/a", "oss-cn-hangzhou"},
-		"Huawei Cloud":                   {"https://obs.cn-north-4.myhuaweicloud.com", "cn-north-4", "reports", "https://reports.obs.cn-north-4.myhuaweicloud.com/a", "cn-north-4"},
-		"Amazon":                         {"https://s3.eu-central-1.amazonaws.com", "", "reports", "https://reports.s3.eu-central-1.amazonaws.com/a", "eu-central-1 exclusively"},
-		"Amazon with a region":           {"https://s3.eu-central-1.amazonaws.com", "eu-central-1", "reports", "https://reports.s3.eu-central-1.amazonaws.com/a", "eu-central-1 exclusively"},
-		"a dot in the bucket's name":     {"https://s3.eu-central-1.amazonaws.com", "", "re.ports", "https://s3.eu-central-1.amazonaws.com/re.ports/a", "eu-central-1 exclusively"},
-		"a host that only begins alike":  {"https://oss.aliyuncs.com.test", "", "reports", "https://oss.aliyuncs.com.test/reports/a", "us-east-1"},
-		"a host that only ends the same": {"https://notaliyuncs.com", "", "reports", "https://notaliyuncs.com/reports/a", "us-east-1"},
+		"a service of one's own": {
+			"http://minio.storage:9000", "", "reports",
+			"http://minio.storage:9000/reports/a", "us-east-1",
+		},
+		"a slash after the host": {
+			"https://minio.storage/", "", "reports",
+			"https://minio.storage/reports/a", "us-east-1",
+		},
+		"the usual port": {
+			"https://minio.storage:443", "x", "reports",
+			"https://minio.storage/reports/a", "x",
+		},
+		"an address": {
+			"http://[::1]:9000", "", "reports",
+			"http://[::1]:9000/reports/a", "us-east-1",
+		},
+		"Alibaba Cloud": {
+			"https://oss-cn-hangzhou.aliyuncs.com", "", "reports",
+			"https://reports.oss-cn-hangzhou.aliyuncs.com/a", "us-east-1",
+		},
+		"Alibaba Cloud with a region": {
+			"https://s3.oss-cn-hangzhou-internal.aliyuncs.com", "oss-cn-hangzhou", "reports",
+			"https://reports.s3.oss-cn-hangzhou-internal.aliyuncs.com/a", "oss-cn-hangzhou",
+		},
+		"Huawei Cloud": {
+			"https://obs.cn-north-4.myhuaweicloud.com", "cn-north-4", "reports",
+			"https://reports.obs.cn-north-4.myhuaweicloud.com/a", "cn-north-4",
+		},
+		"Amazon": {
+			"https://s3.eu-central-1.amazonaws.com", "", "reports",
+			"https://reports.s3.eu-central-1.amazonaws.com/a", "eu-central-1 exclusively",
+		},
+		"Amazon with a region": {
+			"https://s3.eu-central-1.amazonaws.com", "eu-central-1", "reports",
+			"https://reports.s3.eu-central-1.amazonaws.com/a", "eu-central-1 exclusively",
+		},
+		"a dot in the bucket's name": {
+			"https://s3.eu-central-1.amazonaws.com", "", "re.ports",
+			"https://s3.eu-central-1.amazonaws.com/re.ports/a", "eu-central-1 exclusively",
+		},
+		"a host that only begins alike": {
+			"https://oss.aliyuncs.com.test", "", "reports",
+			"https://oss.aliyuncs.com.test/reports/a", "us-east-1",
+		},
+		"a host that only ends the same": {
+			"https://notaliyuncs.com", "", "reports",
+			"https://notaliyuncs.com/reports/a", "us-east-1",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,9 @@ const (
 // NewDirectory makes a Destination of a directory, which is created as needed. It fails with Invalid if a name is not allowed, and with
 // NotFound if the export directory does not exist.
 func NewDirectory(config DirectoryConfig) (Destination, error) {
-	d := &directory{root: config.Root, namespace: config.Namespace, path: []string{config.Namespace}, partial: "." + config.Owner + ".part", link: (*os.Root).Link}
+	d := &directory{
+		root: config.Root, namespace: config.Namespace, path: []string{config.Namespace}, partial: "." + config.Owner + ".part", link: (*os.Root).Link,
+	}
 	if config.Path != "" {
 		d.path = append(d.path, strings.Split(config.Path, "/")...)
 	}
@@ -156,7 +158,7 @@ func exists(op string) *Error {
 // renaming are two steps, between which only another program could take the name: names are of one export each.
 func (d *directory) rename(dir *os.Root, from, to string) error {
 	err := d.link(dir, from, to)
-	if !slices.ContainsFunc([]error{syscall.EPERM, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.ENOSYS}, func(e error) bool { return errors.Is(err, e) }) {
+	if !isAny(err, syscall.EPERM, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.ENOSYS) {
 		return err
 	}
 	switch _, err := dir.Lstat(to); {
@@ -295,7 +297,7 @@ func openSame(op string, dir *os.Root, name string, before fs.FileInfo) (*os.Roo
 	next, err := dir.OpenRoot(name)
 	_, known := errors.AsType[syscall.Errno](err)
 	switch {
-	case err != nil && (!known || slices.ContainsFunc([]error{fs.ErrNotExist, syscall.ENOTDIR, syscall.ELOOP}, func(e error) bool { return errors.Is(err, e) })):
+	case err != nil && (!known || isAny(err, syscall.ENOENT, syscall.ENOTDIR, syscall.ELOOP)):
 		return nil, replaced(op, name, err)
 	case err != nil:
 		return nil, err
@@ -304,6 +306,11 @@ func openSame(op string, dir *os.Root, name string, before fs.FileInfo) (*os.Roo
 		return nil, replaced(op, name, errors.Join(err, next.Close()))
 	}
 	return next, nil
+}
+
+// isAny tells whether an error is one of several.
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 func replaced(op, name string, err error) *Error {
@@ -325,7 +332,7 @@ func syncDirectory(dir *os.Root) error {
 		return err
 	}
 	// Some file systems cannot do this, and need not.
-	if err := file.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+	if err := file.Sync(); err != nil && !isAny(err, syscall.EINVAL, syscall.ENOTSUP) {
 		return errors.Join(err, file.Close())
 	}
 	return file.Close()

@@ -130,7 +130,14 @@ func TestDirectoryWithoutHardLinks(t *testing.T) {
 }
 
 func TestFailuresOfADirectoryShowNoFile(t *testing.T) {
-	const store = "store a file in directory team-a/daily: "
+	const (
+		store    = "store a file in directory team-a/daily: "
+		full     = store + "the export directory is full"
+		denied   = store + "the operator is not permitted to use the export directory"
+		replaced = store + "the partial file was removed or replaced meanwhile"
+		broken   = store + "the export directory cannot be used: input/output error"
+		changed  = store + "the file was replaced or changed while it was stored"
+	)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {
@@ -140,15 +147,15 @@ func TestFailuresOfADirectoryShowNoFile(t *testing.T) {
 		want    destination.Code
 		message string
 	}{
-		"the volume is full":                   {t.Context(), syscall.ENOSPC, nil, destination.Full, store + "the export directory is full"},
-		"the quota is used up":                 {t.Context(), syscall.EDQUOT, nil, destination.Full, store + "the export directory is full"},
-		"the volume is read-only":              {t.Context(), syscall.EROFS, nil, destination.Denied, store + "the operator is not permitted to use the export directory"},
-		"the disk is broken":                   {t.Context(), syscall.EIO, nil, destination.Failed, store + "the export directory cannot be used: input/output error"},
+		"the volume is full":                   {t.Context(), syscall.ENOSPC, nil, destination.Full, full},
+		"the quota is used up":                 {t.Context(), syscall.EDQUOT, nil, destination.Full, full},
+		"the volume is read-only":              {t.Context(), syscall.EROFS, nil, destination.Denied, denied},
+		"the disk is broken":                   {t.Context(), syscall.EIO, nil, destination.Failed, broken},
 		"the caller has given up":              {cancelled, nil, nil, destination.Unavailable, store + "it was given up before it was done"},
-		"the partial file was removed":         {t.Context(), nil, func(t *testing.T, dir string) { remove(t, dir+"/.uid-1.part") }, destination.Failed, store + "the partial file was removed or replaced meanwhile"},
-		"the partial file was replaced":        {t.Context(), nil, func(t *testing.T, dir string) { remove(t, dir+"/.uid-1.part"); write(t, dir+"/.uid-1.part", "y") }, destination.Failed, store + "the partial file was removed or replaced meanwhile"},
-		"the partial file was written to":      {t.Context(), nil, func(t *testing.T, dir string) { write(t, dir+"/.uid-1.part", "longer") }, destination.Corrupt, store + "the file was replaced or changed while it was stored"},
-		"the partial file became a link to it": {t.Context(), nil, linkPartial, destination.Failed, store + "the partial file was removed or replaced meanwhile"},
+		"the partial file was removed":         {t.Context(), nil, removePartial, destination.Failed, replaced},
+		"the partial file was replaced":        {t.Context(), nil, replacePartial, destination.Failed, replaced},
+		"the partial file was written to":      {t.Context(), nil, changePartial, destination.Corrupt, changed},
+		"the partial file became a link to it": {t.Context(), nil, linkPartial, destination.Failed, replaced},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -182,6 +189,15 @@ func remove(t testing.TB, path string) {
 	}
 }
 
+func removePartial(t *testing.T, dir string) { remove(t, dir+"/.uid-1.part") }
+
+func replacePartial(t *testing.T, dir string) {
+	removePartial(t, dir)
+	write(t, dir+"/.uid-1.part", "y")
+}
+
+func changePartial(t *testing.T, dir string) { write(t, dir+"/.uid-1.part", "longer") }
+
 func linkPartial(t *testing.T, dir string) {
 	if err := errors.Join(os.Rename(dir+"/.uid-1.part", dir+"/.moved"), os.Symlink(".moved", dir+"/.uid-1.part")); err != nil {
 		t.Fatal(err)
@@ -198,7 +214,7 @@ func TestCleanADirectory(t *testing.T) {
 	wantCode(t, d.Clean(t.Context(), d.Location("a")), "")
 	wantCode(t, d.Clean(t.Context(), "team-a/before/a"), "")
 	wantCode(t, d.Clean(t.Context(), "team-a/never/a"), "")
-	wantTree(t, root, map[string]string{"team-a": "/", "team-a/daily": "/", "team-a/before": "/", "team-a/daily/.uid-2.part": "x", "team-a/daily/a": "x"})
+	wantTree(t, filepath.Join(root, "team-a"), map[string]string{"daily": "/", "before": "/", "daily/.uid-2.part": "x", "daily/a": "x"})
 	// What a killed process left does not keep the next one from receiving.
 	write(t, filepath.Join(root, "team-a/daily/.uid-1.part"), "much longer than what comes now")
 	wantCode(t, d.Store(t.Context(), receive(t, d, []byte("y")), d.Location("b"), ""), "")

@@ -139,8 +139,15 @@ const (
 
 func TestStoringMeetsFaults(t *testing.T) {
 	s := startStorage(t)
-	const begin = "store a file in bucket reports: "
-	const broken = begin + "the service cannot be reached, or has broken off"
+	const (
+		begin   = "store a file in bucket reports: "
+		broken  = begin + "the service cannot be reached, or has broken off"
+		altered = begin + "what has arrived is not what was sent (XAmzContentSHA256Mismatch)"
+		spoiled = begin + "what the bucket holds is not what was sent"
+		denied  = begin + "the credentials are not permitted to do this (AccessDenied)"
+		busy    = begin + "the service cannot serve this now "
+		noRoom  = begin + "the service has no room for the file "
+	)
 	tests := map[string]struct {
 		size      int
 		interfere interference
@@ -156,22 +163,24 @@ func TestStoringMeetsFaults(t *testing.T) {
 		"the beginning is not answered":         {large, on(isBegin, loseAnswer), destination.Unavailable, broken},
 		"the storing is not answered":           {small, on(isPut, loseAnswer), "", ""},
 		"the putting together is not answered":  {large, on(isComplete, loseAnswer), "", ""},
-		"a small file changes on the way":       {small, on(isPut, flipBody), destination.Corrupt, begin + "what has arrived is not what was sent (XAmzContentSHA256Mismatch)"},
-		"a part changes on the way":             {large, on(isSecondPart, flipBody), destination.Corrupt, begin + "what has arrived is not what was sent (XAmzContentSHA256Mismatch)"},
+		"a small file changes on the way":       {small, on(isPut, flipBody), destination.Corrupt, altered},
+		"a part changes on the way":             {large, on(isSecondPart, flipBody), destination.Corrupt, altered},
 		"other entity tags, small":              {small, on(isPut, otherTag), "", ""},
 		"other entity tags, large":              {large, on(isComplete, otherTag), "", ""},
-		"spoiled by the server, small":          {small, both(on(isPut, otherTag), on(isRead, flipAnswer)), destination.Corrupt, begin + "what the bucket holds is not what was sent"},
-		"spoiled by the server, large":          {large, both(on(isComplete, otherTag), on(isRead, flipAnswer)), destination.Corrupt, begin + "what the bucket holds is not what was sent"},
-		"other entity tags and no reading":      {small, both(on(isPut, otherTag), on(isRead, answer(403, "AccessDenied"))), destination.Denied, begin + "the credentials are not permitted to do this (AccessDenied)"},
+		"spoiled by the server, small":          {small, both(on(isPut, otherTag), on(isRead, flipAnswer)), destination.Corrupt, spoiled},
+		"spoiled by the server, large":          {large, both(on(isComplete, otherTag), on(isRead, flipAnswer)), destination.Corrupt, spoiled},
+		"other entity tags and no reading":      {small, both(on(isPut, otherTag), on(isRead, answer(403, "AccessDenied"))), destination.Denied, denied},
 		"other entity tags and half a reading":  {small, both(on(isPut, otherTag), on(isRead, halfAnswer)), destination.Unavailable, broken},
-		"a part is refused":                     {large, on(isSecondPart, answer(403, "AccessDenied")), destination.Denied, begin + "the credentials are not permitted to do this (AccessDenied)"},
-		"no room for a part":                    {large, on(isSecondPart, answer(507, "XMinioStorageFull")), destination.Full, begin + "the service has no room for the file (XMinioStorageFull)"},
-		"no room, without words":                {small, on(isPut, answer(507, "")), destination.Full, begin + "the service has no room for the file (HTTP status 507)"},
-		"no time for a part":                    {large, on(isSecondPart, answer(503, "SlowDown")), destination.Unavailable, begin + "the service cannot serve this now (SlowDown)"},
-		"no time to look":                       {small, on(isHead, answer(503, "")), destination.Unavailable, begin + "the service cannot serve this now (HTTP status 503)"},
-		"no permission to look":                 {small, on(isHead, answer(403, "")), "", ""},
-		"a failure inside a success":            {large, on(isComplete, answer(200, "InternalError")), destination.Unavailable, begin + "the service cannot serve this now (InternalError)"},
-		"an answer that means nothing":          {large, on(isBegin, answer(200, "")), destination.Unavailable, broken},
+		"a part is refused":                     {large, on(isSecondPart, answer(403, "AccessDenied")), destination.Denied, denied},
+		"no room for a part": {
+			large, on(isSecondPart, answer(507, "XMinioStorageFull")), destination.Full, noRoom + "(XMinioStorageFull)",
+		},
+		"no room, without words":       {small, on(isPut, answer(507, "")), destination.Full, noRoom + "(HTTP status 507)"},
+		"no time for a part":           {large, on(isSecondPart, answer(503, "SlowDown")), destination.Unavailable, busy + "(SlowDown)"},
+		"no time to look":              {small, on(isHead, answer(503, "")), destination.Unavailable, busy + "(HTTP status 503)"},
+		"no permission to look":        {small, on(isHead, answer(403, "")), "", ""},
+		"a failure inside a success":   {large, on(isComplete, answer(200, "InternalError")), destination.Unavailable, busy + "(InternalError)"},
+		"an answer that means nothing": {large, on(isBegin, answer(200, "")), destination.Unavailable, broken},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +252,8 @@ func TestStoringIsCancelled(t *testing.T) {
 				}))
 			err := d.Store(ctx, p, d.Location("a"), contentType)
 			wantCode(t, err, destination.Unavailable)
-			if want := "store a file in bucket reports: it was given up before it was done"; err == nil || err.Error() != want || !errors.Is(err, context.Canceled) {
+			want := "store a file in bucket reports: it was given up before it was done"
+			if err == nil || err.Error() != want || !errors.Is(err, context.Canceled) {
 				t.Errorf("got error %v, want %s", err, want)
 			}
 			s.holds(t, map[string]int64{})
@@ -291,7 +301,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		})
 		err := d.Store(t.Context(), receive(t, d, content(size)), d.Location("a"), contentType)
 		wantCode(t, err, destination.Failed)
-		if want := "store a file in bucket reports: the bucket is in another region or at another endpoint (HTTP status 307)"; err == nil || err.Error() != want {
+		want := "store a file in bucket reports: the bucket is in another region or at another endpoint (HTTP status 307)"
+		if err == nil || err.Error() != want {
 			t.Errorf("got message %v, want %s", err, want)
 		}
 	}

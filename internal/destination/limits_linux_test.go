@@ -161,7 +161,8 @@ func TestAccessIsDenied(t *testing.T) {
 		}
 		_, err := spooled.Receive()
 		wantCode(t, err, destination.Failed)
-		if want := "receive a file for bucket reports: the operator is not permitted to use the operator's own temporary directory"; err == nil || err.Error() != want {
+		want := "receive a file for bucket reports: the operator is not permitted to use the operator's own temporary directory"
+		if err == nil || err.Error() != want {
 			t.Errorf("got message %v, want %s", err, want)
 		}
 	})

@@ -298,13 +298,16 @@ func TestPermissions(t *testing.T) {
 	}{
 		"the least permissions suffice": {least, as(user, secret), "", ""},
 		"permission to read only": {
-			least[1:2], as(user, secret), destination.Denied, "store a file in bucket reports: the credentials are not permitted to do this (AccessDenied)",
+			least[1:2], as(user, secret), destination.Denied,
+			"store a file in bucket reports: the credentials are not permitted to do this (AccessDenied)",
 		},
 		"a wrong secret": {
-			least, as(user, "fake-wrong-secret"), destination.Denied, "store a file in bucket reports: the service refuses the credentials (SignatureDoesNotMatch)",
+			least, as(user, "fake-wrong-secret"), destination.Denied,
+			"store a file in bucket reports: the service refuses the credentials (SignatureDoesNotMatch)",
 		},
 		"an unknown key": {
-			least, as("FAKEUNKNOWN", secret), destination.Denied, "store a file in bucket reports: the service refuses the credentials (InvalidAccessKeyId)",
+			least, as("FAKEUNKNOWN", secret), destination.Denied,
+			"store a file in bucket reports: the service refuses the credentials (InvalidAccessKeyId)",
 		},
 		"a bucket that does not exist": {
 			least, func(c *destination.ObjectStorageConfig) { c.Bucket = "absent" }, destination.NotFound,
