@@ -9,6 +9,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 )
 
 // leave lets an object go that is being deleted. Nothing is under way any more.
@@ -84,7 +85,10 @@ func (p *exportPass) remove(ctx context.Context, from place, file v1alpha1.Store
 		p.note(warning, "LeftBehind", "Prune", file.Location+" was left where it is: the destination is another one now")
 		return nil
 	}
-	if err := from.Remove(ctx, file.Location); err != nil {
+	switch err := from.Remove(ctx, file.Location); {
+	case from.endpoint != "" && destination.CodeOf(err) == destination.NotFound:
+		// With its bucket, the file is gone. A directory that is not there may only not be mounted.
+	case err != nil:
 		return storageFailure(err)
 	}
 	p.note(corev1.EventTypeNormal, "Removed", "Prune", fmt.Sprintf("removed %s", file.Location))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Shows the operator's main job from end to end, without a cloud account: a control plane, a fake cloud and the operator are
 # started on this machine, a role is declared, changed by hand behind the operator's back and shrunk, a table is shared with
-# another project, permissions are asked for, approved, rejected and over, and the role is deleted.
+# another project, permissions are asked for, approved, rejected and over, dashboards of another cloud are exported, and the
+# role is deleted.
 #
 #   make demo                     stops and removes everything at the end, also after Ctrl-C or a failure
 #   KEEP=1 make demo              leaves everything running, to look around
@@ -18,6 +19,8 @@ LOOK_EVERY=5s
 # For how long the request is that is to end during the demo.
 REQUEST_FOR=20s
 PROJECT=analytics_prod ROLE=bi_reader PARTNER=partner_proj
+# Of the other cloud.
+INSIGHT_PROJECT=0a1b2c3d4e5f60718293a4b5c6d7e8f9 WORKSPACE=4f1c2d3e4a5b6c7d8e9f0a1b2c3d4e5f
 
 tmp=${TMPDIR:-/tmp}
 prefix=${tmp%/}/maxcompute-operator-demo.
@@ -43,6 +46,7 @@ demo() {
 	shrink_role
 	share_table
 	ask_for_permissions
+	export_dashboards
 	delete_role
 	summarise
 }
@@ -86,9 +90,10 @@ start_everything() {
 	export FAKECLOUD_URL
 	say "The fake cloud answers at $FAKECLOUD_URL; it has two empty projects, $PROJECT and $PARTNER."
 
+	mkdir "$dir/exports"
 	# Insecure, because the fake cloud has no TLS; a real account needs no such flag.
 	background manager bin/manager --kubeconfig "$KUBECONFIG" --allow-insecure-endpoints --default-interval "$LOOK_EVERY" \
-		--health-probe-bind-address 0 --zap-encoder console --zap-stacktrace-level panic
+		--export-directory "$dir/exports" --health-probe-bind-address 0 --zap-encoder console --zap-stacktrace-level panic
 	say "The operator runs and will look for drift every $LOOK_EVERY."
 	say "Below, cloud is a helper of this demo: it asks the fake cloud itself, past the operator."
 	took "control plane, fake cloud and operator started" "$from"
@@ -217,8 +222,34 @@ await_reason() { # REASON REQUEST...
 	done
 }
 
+export_dashboards() {
+	title "7. Keep dashboards of another cloud as files"
+	local from sha256=sha256sum
+	command -v sha256sum >/dev/null || sha256='shasum -a 256'
+	cloud workspace "$INSIGHT_PROJECT" "$WORKSPACE" EXPORT-KEY-ID export-secret-that-opens-nothing revenue orders
+	run cat hack/demo/export.yaml
+	from=$(now)
+	run_sed_apply hack/demo/export.yaml
+	wait_ready connection/insight resourcepackageexport/boards
+	took "dashboards exported and stored" "$from"
+	run kubectl get resourcepackageexports
+	run kubectl get resourcepackageexport boards -o 'jsonpath={.status.exports[0]}{"\n"}'
+	say "" "The file itself, with the digest that the status names:"
+	run_in "$dir/exports" $sha256 "$(kubectl get resourcepackageexport boards -o 'jsonpath={.status.exports[0].location}')"
+	say "" "Somebody changes a dashboard, and asks for an export now instead of at three in the morning:"
+	run cloud edit "$INSIGHT_PROJECT" "$WORKSPACE" revenue
+	from=$(now)
+	run kubectl annotate resourcepackageexport boards maxcompute-operator.io/requested-at=now
+	await "the export that was asked for was not made" kubectl wait --timeout="${TIMEOUT}s" resourcepackageexport/boards \
+		--for=jsonpath='{.status.exports[1].name}' >/dev/null
+	wait_ready resourcepackageexport/boards
+	took "exported again when asked for" "$from"
+	run kubectl events --for resourcepackageexport/boards
+	run_in "$dir/exports" find . -type f
+}
+
 delete_role() {
-	title "7. Delete the object"
+	title "8. Delete the object"
 	local from last
 	last=$(cloud last)
 	from=$(now)
@@ -396,6 +427,11 @@ show() { printf '\n%s$ %s%s\n' "$blue" "$*" "$plain"; }
 run() {
 	show "$@"
 	"$@"
+}
+
+run_in() { # DIRECTORY COMMAND...
+	show "${@:2}"
+	(cd "$1" && "${@:2}")
 }
 
 run_sed_apply() { # FILE: a manifest with the fake cloud's address in it

@@ -12,6 +12,9 @@
 //	cloud orders                                          the permission requests that there are
 //	cloud approve|reject ORDER [COMMENT]                  decide about one of them, as a person does
 //	cloud permissions PROJECT TABLE                       who has what on a table because of them
+//	cloud workspace PROJECT WORKSPACE KEY SECRET DASHBOARD...
+//	                                                      make a workspace of DataArts Insight with dashboards, and a key to it
+//	cloud edit PROJECT WORKSPACE DASHBOARD                change a dashboard
 //	cloud in DURATION                                     the time in a while, in RFC 3339
 //	cloud now                                             the time in milliseconds, which not every shell can tell
 package main
@@ -48,7 +51,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("usage: cloud acl|packages|revoke|calls|last|await|table|orders|approve|reject|permissions|in|now")
+		return errors.New("usage: cloud acl|packages|revoke|calls|last|await|table|orders|approve|reject|permissions|workspace|edit|in|now")
 	}
 	c := client{url: os.Getenv("FAKECLOUD_URL")}
 	command, args := args[0], args[1:]
@@ -73,6 +76,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "now":
 		_, err := fmt.Fprintln(out, time.Now().UnixMilli())
 		return err
+	case "workspace", "edit":
+		return runDashboards(ctx, c, command, args)
 	default:
 		return runRequests(ctx, c, command, args, out)
 	}
