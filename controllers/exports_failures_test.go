@@ -214,11 +214,15 @@ func bucketWorld(t *testing.T) (*harness, *testbed.S3) {
 	h, _ := exportWorld(t)
 	s3 := testbed.StartS3(t)
 	h.must(s3.MakeBucket(t.Context(), bucket))
-	h.create(&corev1.Secret{
+	h.create(bucketSecret(s3))
+	return h, s3
+}
+
+func bucketSecret(s3 *testbed.S3) *corev1.Secret {
+	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "obs"},
 		Data:       map[string][]byte{"accessKey": []byte(s3.AccessKey), "secretKey": []byte(s3.SecretKey)},
-	})
-	return h, s3
+	}
 }
 
 // inBucket are the locations of a bucket's objects, sorted; unfinished uploads are errors.

@@ -91,8 +91,11 @@ func (h *harness) exporting(export *v1alpha1.ResourcePackageExport) (*v1alpha1.R
 			h.advance(backoff)
 			return stored(h, export), backoff
 		}
-		if len(h.progress()) == 0 {
+		switch {
+		case len(h.progress()) == 0:
 			return stored(h, export), result.RequeueAfter
+		case result.RequeueAfter < time.Second:
+			continue // a write was lost against another
 		}
 		select {
 		case <-h.wake:

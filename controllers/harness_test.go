@@ -68,6 +68,7 @@ type harness struct {
 	home          string // the export directory, while the operator has none
 	wake          chan event.GenericEvent
 	progress      func() map[types.NamespacedName]int64
+	endExports    func()
 	timeout       time.Duration
 	// maxRevocations is the operator's --max-revocations; 0 for no limit.
 	maxRevocations int
@@ -85,7 +86,7 @@ type harness struct {
 
 func newHarness(t testing.TB) *harness {
 	t.Helper()
-	h := &harness{t: t, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second, clock: &hastyClock{}, deleted: map[types.UID]time.Duration{}}
+	h := &harness{t: t, endExports: func() {}, events: events.NewFakeRecorder(1000), timeout: 10 * time.Second, clock: &hastyClock{}, deleted: map[types.UID]time.Duration{}}
 	h.cloud = fakecloud.New(fakecloud.Options{SignaturesByClock: true, Projects: []fakecloud.Project{{Name: project, ThreeTier: true}, {Name: partner, ThreeTier: true}}})
 	// A package that permissions can be granted on.
 	h.share("shared")
@@ -94,6 +95,7 @@ func newHarness(t testing.TB) *harness {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the lost replies are wanted
 	server.Start()
 	t.Cleanup(server.Close)
+	t.Cleanup(func() { h.endExports() })
 	h.url = server.URL
 	t.Cleanup(func() {
 		if violations := h.cloud.Violations(); len(violations) > 0 {
@@ -241,11 +243,10 @@ func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 	roles.Events, packages.Events, installations.Events, requests.Events, exports.Events = h.events, h.events, h.events, h.events, h.events
 	h.roles, h.packages, h.installations, h.requests = roles.Reconcile, packages.Reconcile, installations.Reconcile, requests.Reconcile
 	h.exports, h.progress = exports.Reconcile, exports.Progress
-	ctx, stop := context.WithCancel(context.Background())
-	h.t.Cleanup(func() {
-		stop()
-		h.must(exports.StopWith(ctx))
-	})
+	h.endExports()
+	ended, end := context.WithCancel(context.Background())
+	end()
+	h.endExports = func() { h.must(exports.StopWith(ended)) }
 	h.connection = &controllers.ConnectionReconciler{Client: kube, Live: h.kube, Events: h.events, Accounts: resolver, DefaultInterval: interval}
 }
 
