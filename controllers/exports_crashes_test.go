@@ -33,7 +33,7 @@ func (h *harness) until(export *v1alpha1.ResourcePackageExport, wanted func(*v1a
 // complete.
 func exportLife(h *harness, change func(*v1alpha1.ResourcePackageExportSpec), there, left func() []string) {
 	h.t.Helper()
-	export := newExport("boards", change, func(s *v1alpha1.ResourcePackageExportSpec) {
+	export := newExport(change, func(s *v1alpha1.ResourcePackageExportSpec) {
 		s.HistoryLimit, s.DeletionPolicy = 1, v1alpha1.DeletionDelete
 	})
 	h.create(export)
@@ -131,10 +131,10 @@ func TestAnExportThatItsProcessLeft(t *testing.T) {
 		leave func(root string, file *v1alpha1.StoredExport, content []byte) error
 		calls int
 	}{
-		"while it received": {func(root string, file *v1alpha1.StoredExport, content []byte) error {
+		"while it received": {func(root string, _ *v1alpha1.StoredExport, content []byte) error {
 			return os.WriteFile(filepath.Join(root, namespace, "monthly", ".uid-boards.part"), content[:100], 0o600)
 		}, 1},
-		"before the file was visible": {func(root string, file *v1alpha1.StoredExport, content []byte) error {
+		"before the file was visible": {func(root string, _ *v1alpha1.StoredExport, content []byte) error {
 			return os.WriteFile(filepath.Join(root, namespace, "monthly", ".uid-boards.part"), content, 0o600)
 		}, 1},
 		"when the file was visible": {func(root string, file *v1alpha1.StoredExport, content []byte) error {
@@ -144,7 +144,7 @@ func TestAnExportThatItsProcessLeft(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h, root := exportWorld(t)
-			export := newExport("boards")
+			export := newExport()
 			h.create(export)
 			found, _ := h.exporting(export)
 			// As it was a moment before.

@@ -137,12 +137,12 @@ func TestEveryTroubleOfAnExportHasItsReason(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, root := exportWorld(t)
-			export := newExport("boards")
+			export := newExport()
 			if tc.spec == nil {
 				h.create(export)
 				h.exporting(export)
 			} else {
-				export = newExport("boards", tc.spec)
+				export = newExport(tc.spec)
 				h.create(export)
 			}
 			good := visible(t, root)
@@ -246,7 +246,7 @@ func inBucket(h *harness, s3 *testbed.S3) []string {
 func TestAnExportIsStoredInABucket(t *testing.T) {
 	h, s3 := bucketWorld(t)
 	h.must(h.cloud.SetInsightSize(dashboardAt[0], dashboardAt[1], dashboardAt[2], dashboardAt[3], 40<<20))
-	export := newExport("boards", toBucket(s3), func(s *v1alpha1.ResourcePackageExportSpec) {
+	export := newExport(toBucket(s3), func(s *v1alpha1.ResourcePackageExportSpec) {
 		s.HistoryLimit, s.DeletionPolicy = 2, v1alpha1.DeletionDelete
 	})
 	h.create(export)
@@ -311,7 +311,7 @@ func TestEveryTroubleOfABucketHasItsReason(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, s3 := bucketWorld(t)
 			tc := make(s3)
-			export := newExport("boards", toBucket(s3))
+			export := newExport(toBucket(s3))
 			if tc.spec != nil {
 				tc.spec(&export.Spec)
 			}
@@ -349,14 +349,14 @@ func TestLinksInTheExportDirectory(t *testing.T) {
 			h, root := exportWorld(t)
 			outside := t.TempDir()
 			h.must(link(root, outside))
-			export := newExport("boards")
+			export := newExport()
 			h.create(export)
 			found, _ := h.exporting(export)
 			mustBe(t, found, metav1.ConditionFalse, v1alpha1.ReasonDestinationDenied)
 			if text := describe(found); !strings.Contains(text, "link") {
 				t.Errorf("it says %s", text)
 			}
-			if files := append(visible(t, outside), visible(t, filepath.Join(root))...); len(visible(t, outside)) > 0 || strings.Contains(strings.Join(files, " "), packageOfBoard) {
+			if files := append(visible(t, outside), visible(t, root)...); len(visible(t, outside)) > 0 || strings.Contains(strings.Join(files, " "), packageOfBoard) {
 				t.Errorf("files %q", files)
 			}
 		})
@@ -370,7 +370,7 @@ func TestAStatusThatWasForged(t *testing.T) {
 			h, root := exportWorld(t)
 			secret := filepath.Join(root, "others", "monthly", "secret.zip")
 			h.must(firstError(os.MkdirAll(filepath.Dir(secret), 0o750), os.WriteFile(secret, []byte("of others"), 0o600)))
-			export := newExport("boards", func(s *v1alpha1.ResourcePackageExportSpec) { s.DeletionPolicy = v1alpha1.DeletionDelete })
+			export := newExport(func(s *v1alpha1.ResourcePackageExportSpec) { s.DeletionPolicy = v1alpha1.DeletionDelete })
 			h.create(export)
 			found, _ := h.exporting(export)
 			found.Status.Exports[0].Location = location

@@ -160,8 +160,8 @@ func TestClocksThatChange(t *testing.T) {
 func TestARunThatFailsIsMadeUpFor(t *testing.T) {
 	s := simulate(t, func(s *v1alpha1.ResourcePackageExportSpec) { s.Schedule = "0 */6 * * *" })
 	got := s.live([]happening{
-		{"29 05:00", func(s *simulation) { s.cloud.DenyExports(huaweiKey) }},
-		{"29 20:00", func(s *simulation) { s.cloud.AllowExports(huaweiKey) }},
+		{"29 05:00", func(s *simulation) { s.must(s.cloud.DenyExports(huaweiKey)) }},
+		{"29 20:00", func(s *simulation) { s.must(s.cloud.AllowExports(huaweiKey)) }},
 	}, "30 01:00")
 	if len(got) != 3 || got[0] != "29 00:00" || got[1] < "29 20:00" || got[1] > "29 20:07" || got[2] != "30 00:00" {
 		t.Errorf("runs %q", got)
@@ -196,7 +196,7 @@ func simulate(t *testing.T, change ...func(*v1alpha1.ResourcePackageExportSpec))
 	t.Helper()
 	h, _ := exportWorld(t)
 	h.advance(beginning.Sub(h.clock.Now()))
-	export := newExport("boards", append(change, func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 100 })...)
+	export := newExport(append(change, func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 100 })...)
 	export.CreationTimestamp = metav1.NewTime(h.clock.Now())
 	h.create(export)
 	return &simulation{harness: h, export: export}
@@ -227,7 +227,7 @@ func TestASchedule(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h, _ := exportWorld(t)
-			export := newExport("boards", tc.spec)
+			export := newExport(tc.spec)
 			h.create(export)
 			found, sleep := h.exporting(export)
 			mustBe(t, found, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)

@@ -1,7 +1,6 @@
 package controllers_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
@@ -62,9 +60,9 @@ func (h *harness) takeExports() (root string) {
 	return root
 }
 
-func newExport(name string, change ...func(*v1alpha1.ResourcePackageExportSpec)) *v1alpha1.ResourcePackageExport {
+func newExport(change ...func(*v1alpha1.ResourcePackageExportSpec)) *v1alpha1.ResourcePackageExport {
 	export := &v1alpha1.ResourcePackageExport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-" + name), Generation: 1},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "boards", UID: "uid-boards", Generation: 1},
 		Spec: v1alpha1.ResourcePackageExportSpec{
 			ConnectionRef: v1alpha1.ConnectionReference{Name: "insight"}, WorkspaceID: insightSpace, PackageName: packageOfBoard,
 			Resources: []v1alpha1.ExportedResource{{Type: "dashboard", ID: "d1"}}, TimeZone: "UTC", HistoryLimit: 7,
@@ -113,8 +111,7 @@ func visible(t testing.TB, root string) []string {
 	var files []string
 	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") {
-			relative, _ := filepath.Rel(root, path)
-			files = append(files, filepath.ToSlash(relative))
+			files = append(files, filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator))))
 		}
 		return err
 	})
@@ -150,7 +147,7 @@ func (h *harness) exportSum() string {
 
 func TestAnExportIsStored(t *testing.T) {
 	h, root := exportWorld(t)
-	export := newExport("boards")
+	export := newExport()
 	h.create(export)
 	found, sleep := h.exporting(export)
 	mustBe(t, found, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
@@ -210,7 +207,7 @@ func TestWhatMakesAnExportRun(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h, root := exportWorld(t)
-			export := newExport("boards")
+			export := newExport()
 			h.create(export)
 			h.exporting(export)
 			h.advance(time.Minute)
@@ -241,7 +238,7 @@ func edits(change func(*v1alpha1.ResourcePackageExportSpec)) func(*harness, *v1a
 
 func TestHistory(t *testing.T) {
 	h, root := exportWorld(t)
-	export := newExport("boards", func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 3 })
+	export := newExport(func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 3 })
 	h.create(export)
 	h.exporting(export)
 	// What somebody else put there stays.
@@ -275,7 +272,7 @@ func TestHistory(t *testing.T) {
 
 func TestAnUnchangedExportIsStoredOnce(t *testing.T) {
 	h, root := exportWorld(t)
-	export := newExport("boards", func(s *v1alpha1.ResourcePackageExportSpec) { s.SkipUnchanged = true })
+	export := newExport(func(s *v1alpha1.ResourcePackageExportSpec) { s.SkipUnchanged = true })
 	h.create(export)
 	first, _ := h.exporting(export)
 	again := func() *v1alpha1.ResourcePackageExport {
@@ -316,11 +313,11 @@ func TestLettingAnExportGo(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			h, root := exportWorld(t)
-			export := newExport("boards")
+			export := newExport()
 			h.create(export)
 			h.exporting(export)
 			edits(tc.change)(h, export)
-			h.must(h.kube.Delete(context.Background(), stored(h, export)))
+			h.must(h.kube.Delete(t.Context(), stored(h, export)))
 			h.exporting(export)
 			if left := stored(h, export); left != nil {
 				t.Errorf("it is still there: %s", describe(left))

@@ -166,7 +166,7 @@ func (s *jobs) stop() {
 // close gives up what was received and not stored.
 func (j *job) close() {
 	if j.partial != nil {
-		_ = j.partial.Close() // what cannot be removed now is removed before the next export
+		_ = j.partial.Close() //nolint:errcheck // what cannot be removed now is removed before the next export
 	}
 }
 

@@ -94,7 +94,7 @@ func (p *exportPass) attempt(ctx context.Context) error {
 		return err
 	}
 	request := p.request()
-	p.begin(j, func(ctx context.Context) error { return j.receive(ctx, account, request) })
+	p.begin(j, func(ctx context.Context) error { return j.receive(ctx, account, request) }) //nolint:contextcheck // a job outlives its pass
 	return errUnderWay
 }
 
@@ -142,7 +142,7 @@ func (j *job) receive(ctx context.Context, account *connect.Account, request ins
 	if err != nil {
 		return account.Noticed(err)
 	}
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // all of it was read, or none of it counts
 	j.extension, j.contentType = stream.Extension(), stream.ContentType()
 	if j.partial, err = j.to.Receive(); err != nil {
 		return err
@@ -259,7 +259,7 @@ func (p *exportPass) received(ctx context.Context, j *job) (goesOn bool, err err
 		return false, err
 	}
 	j.storing = true
-	p.begin(j, func(ctx context.Context) error {
+	p.begin(j, func(ctx context.Context) error { //nolint:contextcheck // a job outlives its pass
 		return j.to.Store(ctx, j.partial, j.file.Location, j.file.ContentType)
 	})
 	return true, errUnderWay

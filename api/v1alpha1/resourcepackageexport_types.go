@@ -45,8 +45,8 @@ type ResourcePackageExportSpec struct {
 	// +optional
 	IncludeDatasetTagPermission bool `json:"includeDatasetTagPermission,omitempty"`
 
-	// schedule exports again at the times that its five fields name: minute, hour, day of the month, month, day of the week, as in a
-	// Kubernetes CronJob. Without it, as with it, the package is exported once for every change of the spec and whenever the annotation
+	// schedule exports again at the times that its five fields name: minute, hour, day of the month, month and day of the week, as in
+	// a Kubernetes CronJob. Without it, as with it, the package is exported once for every change of the spec and whenever the annotation
 	// maxcompute-operator.io/requested-at gets a new value.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128

@@ -10,10 +10,10 @@ import (
 
 // TestAConnectionThatTakesNoMoreIsGivenUp.
 func TestAConnectionThatTakesNoMoreIsGivenUp(t *testing.T) {
-	ours, theirs := net.Pipe() // which holds nothing: each write waits for a read
-	defer theirs.Close()
+	ours, theirs := net.Pipe()               // which holds nothing: each write waits for a read
+	t.Cleanup(func() { _ = theirs.Close() }) //nolint:errcheck // a pipe
 	conn := &watched{ours, 20 * time.Millisecond}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() }) //nolint:errcheck // a pipe
 	go func() {
 		_, _ = theirs.Read(make([]byte, 5)) //nolint:errcheck // the write fails if this does
 	}()

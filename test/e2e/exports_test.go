@@ -142,7 +142,7 @@ func storedDigest(t *testing.T, server *testbed.S3, location string) string {
 	}
 	file, err := os.Open(filepath.Join(bed.ExportDirectory, location))
 	if err == nil {
-		defer file.Close()
+		defer file.Close() //nolint:errcheck // it was only read
 	}
 	return digest(t, file, err)
 }
@@ -316,7 +316,7 @@ func (w *tripwire) proxy(t *testing.T, to string) string {
 	}
 	// The signature covers the host that the client asked for.
 	server := httptest.NewUnstartedServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host }, FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host }, FlushInterval: -1, ErrorLog: quiet,
 	})
 	server.Listener = wiredListener{server.Listener, w}
 	server.Config.ErrorLog = quiet
@@ -331,9 +331,9 @@ func TestKilledExports(t *testing.T) {
 		kills = 20
 		size  = 40 << 20 // three parts
 	)
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // nothing is to be kept secret
+	random := rand.New(rand.NewPCG(seed, 0))
 	g := NewWithT(t)
 	s := newSpace(t)
 	wire := &tripwire{}
