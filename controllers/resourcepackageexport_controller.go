@@ -88,6 +88,9 @@ func (r *ResourcePackageExportReconciler) Progress() map[types.NamespacedName]in
 func (r *ResourcePackageExportReconciler) pass(ctx context.Context, obj *v1alpha1.ResourcePackageExport) (ctrl.Result, error) {
 	deleting := !obj.DeletionTimestamp.IsZero()
 	p := &exportPass{ResourcePackageExportReconciler: r, obj: obj, stored: engine.Snapshot(obj), job: r.jobs.of(obj)}
+	if p.job != nil && p.job.uid == obj.UID {
+		obj.Status.Run = p.job.run.DeepCopy()
+	}
 	if p.job != nil && (deleting || obj.IsSuspended() || !p.job.isFor(obj)) {
 		// It wakes the object when it has ended.
 		p.job.cancel()
@@ -100,10 +103,9 @@ func (r *ResourcePackageExportReconciler) pass(ctx context.Context, obj *v1alpha
 	case obj.IsSuspended():
 		return ctrl.Result{}, p.suspend(ctx)
 	}
-	if err := r.AddFinalizer(ctx, obj); err != nil {
+	if err := p.addFinalizer(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
-	p.stored = engine.Snapshot(obj)
 	err := p.run(ctx)
 	if err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)) {
 		return ctrl.Result{}, err
@@ -164,11 +166,35 @@ func (p *exportPass) watch(ctx context.Context) (ctrl.Result, error) {
 	return ctrl.Result{RequeueAfter: progressInterval}, nil
 }
 
-// suspend gives up what is under way: it goes on when the object is resumed.
+// addFinalizer makes sure that the object cannot go before what it has under way is put away.
+func (p *exportPass) addFinalizer(ctx context.Context) error {
+	run := p.obj.Status.Run
+	if err := p.AddFinalizer(ctx, p.obj); err != nil {
+		return err
+	}
+	// The answer to the write has the status as it is stored.
+	if p.stored = engine.Snapshot(p.obj); p.job != nil {
+		p.obj.Status.Run = run
+	}
+	return nil
+}
+
+// givenUp says that an export goes on when the object does.
+var givenUp = conditions.Wait(v1alpha1.ReasonExportRunning, "suspended; the export that was under way is made when the object is resumed")
+
+// suspend gives up what is under way: it is made anew when the object is resumed.
 func (p *exportPass) suspend(ctx context.Context) error {
 	if p.job != nil {
-		if _, err := p.settle(ctx); err != nil && !conditions.Explains(err) {
+		_, err := p.settle(ctx)
+		switch {
+		case err != nil && !conditions.Explains(err):
 			return err
+		case err != nil:
+			conditions.Set(p.obj, conditions.FromError(err))
+		case p.obj.Status.Run != nil:
+			conditions.Set(p.obj, conditions.FromError(givenUp))
+		default:
+			conditions.Set(p.obj, exported)
 		}
 	}
 	conditions.SetSuspended(p.obj)
@@ -180,9 +206,12 @@ func (p *exportPass) suspend(ctx context.Context) error {
 	return nil
 }
 
+// exported is the outcome of a pass after which nothing is to be done.
+var exported = conditions.Succeeded("the package is exported and stored")
+
 // conclude turns the end of a pass into conditions, stores them if they changed, and says when to look again.
 func (p *exportPass) conclude(ctx context.Context, failure error) (ctrl.Result, error) {
-	outcome := conditions.Succeeded("the package is exported and stored")
+	outcome := exported
 	if failure != nil {
 		outcome = conditions.FromError(failure)
 	}

@@ -57,7 +57,7 @@ func (p *exportPass) due() error {
 		status.Run.Trigger, status.Run.ScheduledTime, status.Run.NextAttemptTime, status.Run.Attempts = trigger, scheduled, nil, 0
 	}
 	if trigger != "" {
-		status.ExportedSpec, status.ScheduleHandledUntil = fingerprint(p.obj), new(metav1.NewTime(now))
+		status.ExportedSpec, status.ScheduleHandledUntil = fingerprint(p.obj), new(metav1.NewTime(now.Truncate(time.Second)))
 		conditions.SetHandled(p.obj)
 	}
 	p.next(times, now)
@@ -83,16 +83,20 @@ func (p *exportPass) schedule() (*schedule.Schedule, error) {
 // scheduled is the time of the schedule that a run is due for, nil if none is: of several that were missed the last, unless that is too
 // long ago.
 func (p *exportPass) scheduled(times *schedule.Schedule, now time.Time) *metav1.Time {
-	until := p.obj.Status.ScheduleHandledUntil
-	if times == nil || until == nil {
+	status := &p.obj.Status
+	if times == nil || status.ExportedSpec == "" {
 		return nil
 	}
-	latest, due := times.Latest(until.Time, now)
+	if until := status.ScheduleHandledUntil; until == nil || until.After(now) {
+		// The clock was wrong when that was written, or somebody has removed it.
+		status.ScheduleHandledUntil = new(metav1.NewTime(now.Truncate(time.Second)))
+	}
+	latest, due := times.Latest(status.ScheduleHandledUntil.Time, now)
 	if !due {
 		return nil
 	}
 	if deadline := p.obj.Spec.StartingDeadlineSeconds; deadline != nil && now.Sub(latest) > time.Duration(*deadline)*time.Second {
-		p.obj.Status.ScheduleHandledUntil = new(metav1.NewTime(latest))
+		status.ScheduleHandledUntil = new(metav1.NewTime(latest))
 		p.note(warning, "Missed", "Schedule", fmt.Sprintf(
 			"skipped the export of %s: it would be more than the %d seconds of startingDeadlineSeconds late", latest.Format(time.RFC3339), *deadline))
 		return nil

@@ -2,14 +2,19 @@ package controllers
 
 import (
 	"context"
+	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/insight"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 )
 
@@ -25,6 +30,14 @@ type job struct {
 	cancel context.CancelFunc
 	// received counts the bytes that have arrived.
 	received atomic.Int64
+	// run is what the status last said of it. It is what counts: a status that is read may be late, or changed by somebody.
+	run *v1alpha1.ExportRun
+	// packageName is the package's, and last the newest export before.
+	packageName string
+	last        *v1alpha1.StoredExport
+
+	// claimed is where it stores, if it does. The lock of jobs guards it.
+	claimed string
 
 	// What follows belongs to the stage while it goes on, and to passes after done is closed.
 	done    chan struct{}
@@ -32,9 +45,9 @@ type job struct {
 	storing bool
 	to      place
 	partial *destination.Partial
-	// extension and contentType are what the service says of the package, and file is what is being stored.
-	extension, contentType string
-	file                   v1alpha1.StoredExport
+	// file is what is to be stored. same tells that last has the same digest and is there, found that something has the name of file.
+	file        v1alpha1.StoredExport
+	same, found bool
 }
 
 // isFor tells whether the job exports what an object wants now.
@@ -51,15 +64,73 @@ func (j *job) isDone() bool {
 	}
 }
 
+// waiter is an object that waits for others to end, and when it last asked.
+type waiter struct {
+	name  types.NamespacedName
+	asked time.Time
+}
+
 // jobs are those of the process, at most one for each object.
 type jobs struct {
 	mu    sync.Mutex
 	known map[types.NamespacedName]*job
+	// waiting are those that there was no room for, in the order in which they came.
+	waiting []waiter
 	// running are stages that go on.
 	running sync.WaitGroup
 	// ending is closed when the process ends.
 	ending  chan struct{}
 	stopped bool
+}
+
+// receive is the first stage: it has the service export, and receives what it sends.
+func (j *job) receive(ctx context.Context, account *connect.Account, request insight.Request) error {
+	stream, err := account.Insight.Export(ctx, request)
+	if err != nil {
+		return account.Noticed(err)
+	}
+	defer stream.Close() //nolint:errcheck // all of it was read, or none of it counts
+	if j.partial, err = j.to.Receive(); err != nil {
+		return err
+	}
+	if _, err := io.Copy(j.partial, &meter{stream, &j.received}); err != nil {
+		return err
+	}
+	sum := j.partial.Sum()
+	name := fileName(j.packageName, j.began, sum) + stream.Extension()
+	j.file = v1alpha1.StoredExport{
+		Name: name, Location: j.to.Location(name), Endpoint: j.to.endpoint, SizeBytes: j.partial.Size(), SHA256: sum,
+		ContentType: stream.ContentType(), StartedAt: metav1.NewTime(j.began),
+	}
+	return j.look(ctx)
+}
+
+// look looks for the last export, and for what has the name of the new one. Who may store need not be allowed to.
+func (j *job) look(ctx context.Context) error {
+	if last := j.last; last != nil && last.SHA256 == j.file.SHA256 && j.to.holds(*last) {
+		size, found, err := j.to.Find(ctx, last.Location)
+		if err == nil && found && size == last.SizeBytes {
+			j.same = true
+		}
+	}
+	var err error
+	_, j.found, err = j.to.Find(ctx, j.file.Location)
+	if destination.CodeOf(err) == destination.Denied {
+		return nil
+	}
+	return err
+}
+
+// meter counts what is read.
+type meter struct {
+	io.Reader
+	count *atomic.Int64
+}
+
+func (m *meter) Read(b []byte) (int, error) {
+	n, err := m.Reader.Read(b)
+	m.count.Add(int64(n))
+	return n, err
 }
 
 // stopping returns a channel that is closed when the process ends.
@@ -84,17 +155,40 @@ func (s *jobs) of(obj client.Object) *job {
 	return s.known[client.ObjectKeyFromObject(obj)]
 }
 
-// add makes room for a job; false if there is none.
-func (s *jobs) add(obj client.Object, j *job) bool {
+// add makes room for a job; false if there is none yet. Who has waited longest comes first.
+func (s *jobs) add(obj client.Object, j *job, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped || len(s.known) >= maxExports {
+	name := client.ObjectKeyFromObject(obj)
+	// Who has not asked in a while does not wait any more.
+	s.waiting = slices.DeleteFunc(s.waiting, func(w waiter) bool { return w.name != name && now.Sub(w.asked) > 6*slotPoll })
+	place := slices.IndexFunc(s.waiting, func(w waiter) bool { return w.name == name })
+	if place < 0 {
+		place = len(s.waiting)
+		s.waiting = append(s.waiting, waiter{name: name})
+	}
+	s.waiting[place].asked = now
+	if s.stopped || place >= maxExports-len(s.known) {
 		return false
 	}
+	s.waiting = slices.Delete(s.waiting, place, place+1)
 	if s.known == nil {
 		s.known = map[types.NamespacedName]*job{}
 	}
-	s.known[client.ObjectKeyFromObject(obj)] = j
+	s.known[name] = j
+	return true
+}
+
+// claim makes sure that no two jobs store at one location.
+func (s *jobs) claim(j *job) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, other := range s.known {
+		if other != j && other.claimed == j.file.Location && other.to.endpoint == j.to.endpoint {
+			return false
+		}
+	}
+	j.claimed = j.file.Location
 	return true
 }
 

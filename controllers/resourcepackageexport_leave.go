@@ -14,6 +14,8 @@ import (
 
 // leave lets an object go that is being deleted. Nothing is under way any more.
 func (p *exportPass) leave(ctx context.Context) (ctrl.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	defer cancel()
 	p.endJob()
 	if p.obj.IsSuspended() {
 		return ctrl.Result{}, p.release(ctx, warning, "suspended: what is stored was left as it is")
@@ -26,7 +28,7 @@ func (p *exportPass) leave(ctx context.Context) (ctrl.Result, error) {
 		err = p.release(ctx, corev1.EventTypeNormal, "removed what was stored")
 	case conditions.IsShutdown(ctx, err) || !conditions.Explains(err):
 	case p.obj.IsRetained():
-		p.noteLeftBehind(*p.obj.Status.Run)
+		p.noteLeftBehind(p.obj.Status.Run.Destination)
 		err = p.release(ctx, corev1.EventTypeNormal, "retained: what is stored was left as it is")
 	default:
 		return p.conclude(ctx, err)
@@ -39,16 +41,17 @@ func (p *exportPass) leave(ctx context.Context) (ctrl.Result, error) {
 
 // endJob takes note of what became of the last job.
 func (p *exportPass) endJob() {
-	if p.job == nil || p.obj.Status.Run == nil {
-		return
-	}
-	if p.job.err == nil && p.job.storing {
+	switch {
+	case p.job == nil:
+	case p.obj.UID != p.job.uid:
+		p.drop()
+	case p.job.err == nil && p.job.storing:
 		p.record(p.job.file)
 		p.obj.Status.Run = nil
-	} else {
-		p.interrupted()
+		p.drop()
+	default:
+		p.interrupted(p.job)
 	}
-	p.drop()
 }
 
 // takeAway removes what an interrupted attempt has left behind and, unless it is to be retained, what is stored.
@@ -70,19 +73,14 @@ func (p *exportPass) takeAway(ctx context.Context) error {
 	if p.obj.IsRetained() {
 		return nil
 	}
-	for len(p.obj.Status.Exports) > 0 {
-		if err := p.remove(ctx, to, p.obj.Status.Exports[0]); err != nil {
-			return err
-		}
-		p.obj.Status.Exports = p.obj.Status.Exports[1:]
-	}
-	return nil
+	p.obj.Status.Exports, err = p.removeAll(ctx, to, p.obj.Status.Exports)
+	return err
 }
 
 // remove removes the file of an export. One at another destination is left where it is: its keys are not known any more.
 func (p *exportPass) remove(ctx context.Context, from place, file v1alpha1.StoredExport) error {
-	if !from.holds(file) {
-		p.note(warning, "LeftBehind", "Prune", file.Location+" was left where it is: the destination is another one now")
+	if !from.holds(file) || !p.isOurs(file) {
+		p.note(warning, "LeftBehind", "Prune", file.Location+" was left where it is: it is at another destination than that of now, or not of this object")
 		return nil
 	}
 	switch err := from.Remove(ctx, file.Location); {

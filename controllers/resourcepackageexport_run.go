@@ -1,11 +1,12 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync/atomic"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +16,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/insight"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 )
@@ -25,6 +25,8 @@ var errUnderWay = conditions.Wait(v1alpha1.ReasonExportRunning, "an export is un
 
 // run does what is due.
 func (p *exportPass) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	defer cancel()
 	if p.job != nil {
 		goesOn, err := p.settle(ctx)
 		if err != nil || goesOn {
@@ -41,6 +43,7 @@ func (p *exportPass) run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case p.obj.Status.Run == nil:
+		p.rememberKeys(ctx)
 		return p.prune(ctx)
 	case rests:
 		p.retryIn(p.obj.Status.Run.NextAttemptTime.Sub(p.Clock.Now()))
@@ -57,8 +60,7 @@ func (p *exportPass) rests() bool {
 	}
 	// Further ahead than any attempt is put off, it is the clock that went back.
 	rest := run.NextAttemptTime.Sub(p.Clock.Now())
-	return rest > 0 && rest <= 2*longestRest &&
-		p.obj.Status.ExportedSpec == fingerprint(p.obj) && !conditions.IsRequested(p.obj)
+	return rest > 0 && rest <= 2*longestRest && p.obj.Status.ExportedSpec == fingerprint(p.obj) && !conditions.IsRequested(p.obj)
 }
 
 // lastFailure is what the object says already, while it waits for its next attempt.
@@ -79,17 +81,19 @@ func (p *exportPass) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := p.Clock.Now().Truncate(time.Second)
-	j := &job{uid: p.obj.UID, spec: fingerprint(p.obj), began: now, to: to}
-	if !p.jobs.add(p.obj, j) {
+	j := &job{uid: p.obj.UID, spec: fingerprint(p.obj), began: p.Clock.Now().Truncate(time.Second), to: to, packageName: p.obj.Spec.PackageName}
+	if !p.jobs.add(p.obj, j, p.Clock.Now()) {
 		p.retryIn(slotPoll)
 		return conditions.Wait(v1alpha1.ReasonExportRunning, "waiting for other exports to end")
 	}
+	if len(p.obj.Status.Exports) > 0 {
+		j.last = p.obj.Status.Exports[0].DeepCopy()
+	}
 	run := p.obj.Status.Run
 	run.Attempts++
-	run.StartedAt, run.NextAttemptTime, run.BytesReceived = new(metav1.NewTime(now)), nil, 0
+	run.StartedAt, run.NextAttemptTime, run.BytesReceived = new(metav1.NewTime(j.began)), nil, 0
 	run.Destination, run.Endpoint = to.Location(""), to.endpoint
-	if err := p.intend(ctx); err != nil {
+	if err := p.intend(ctx, j); err != nil {
 		p.jobs.drop(p.obj)
 		return err
 	}
@@ -98,8 +102,8 @@ func (p *exportPass) attempt(ctx context.Context) error {
 	return errUnderWay
 }
 
-// intend stores what is about to be done, so that a crash at any later point finds it.
-func (p *exportPass) intend(ctx context.Context) error {
+// intend stores what a job is about to do, so that a crash at any later point finds it.
+func (p *exportPass) intend(ctx context.Context, j *job) error {
 	if !p.isTriedAgain() {
 		conditions.Set(p.obj, conditions.FromError(errUnderWay))
 	}
@@ -107,6 +111,7 @@ func (p *exportPass) intend(ctx context.Context) error {
 		return err
 	}
 	p.stored = engine.Snapshot(p.obj)
+	j.run = p.obj.Status.Run.DeepCopy()
 	return nil
 }
 
@@ -136,38 +141,11 @@ func (p *exportPass) request() insight.Request {
 	return request
 }
 
-// receive is the first stage: it has the service export, and receives what it sends.
-func (j *job) receive(ctx context.Context, account *connect.Account, request insight.Request) error {
-	stream, err := account.Insight.Export(ctx, request)
-	if err != nil {
-		return account.Noticed(err)
-	}
-	defer stream.Close() //nolint:errcheck // all of it was read, or none of it counts
-	j.extension, j.contentType = stream.Extension(), stream.ContentType()
-	if j.partial, err = j.to.Receive(); err != nil {
-		return err
-	}
-	_, err = io.Copy(j.partial, &meter{stream, &j.received})
-	return err
-}
-
-// meter counts what is read.
-type meter struct {
-	io.Reader
-	count *atomic.Int64
-}
-
-func (m *meter) Read(b []byte) (int, error) {
-	n, err := m.Reader.Read(b)
-	m.count.Add(int64(n))
-	return n, err
-}
-
 // settle deals with the end of a job's stage, and says whether the export goes on.
 func (p *exportPass) settle(ctx context.Context) (goesOn bool, err error) {
 	j := p.job
 	switch {
-	case p.obj.Status.Run == nil || p.obj.UID != j.uid:
+	case p.obj.UID != j.uid:
 		p.drop()
 		return false, nil
 	case j.err == nil && j.storing:
@@ -175,22 +153,29 @@ func (p *exportPass) settle(ctx context.Context) (goesOn bool, err error) {
 		return false, p.finish(ctx)
 	case errors.Is(j.err, context.Canceled):
 		// Nobody wants it any more, or the process is ending.
-		p.interrupted()
-		p.drop()
+		p.interrupted(j)
 		return false, nil
 	case j.err != nil:
-		p.drop()
-		return false, p.failed(j)
+		return false, p.failed(j, j.err)
 	case !j.isFor(p.obj) || p.obj.IsSuspended():
-		p.interrupted()
-		p.drop()
+		p.interrupted(j)
 		return false, nil
 	}
 	return p.received(ctx, j)
 }
 
-// interrupted puts a run back to before its attempt.
-func (p *exportPass) interrupted() {
+// interrupted forgets a job that came to nothing. What it may have left behind at its destination stays on record; the next attempt looks
+// for it.
+func (p *exportPass) interrupted(j *job) {
+	p.obj.Status.Run.BytesReceived = 0
+	if !j.storing {
+		p.putBack()
+	}
+	p.drop()
+}
+
+// putBack puts a run back to before its attempt, of which nothing is left.
+func (p *exportPass) putBack() {
 	run := p.obj.Status.Run
 	run.File, run.BytesReceived, run.Destination, run.Endpoint = nil, 0, "", ""
 }
@@ -204,24 +189,33 @@ func (p *exportPass) drop() {
 	}
 }
 
-// failed plans the next attempt: the later the more have failed, and not before as much time has passed as this one took.
-func (p *exportPass) failed(j *job) error {
+// longestRest is how long an export is left alone at most whose attempts take long and fail.
+const longestRest = time.Hour
+
+// costly are the reasons of failures that an attempt may have taken long to meet, and may meet again.
+var costly = map[string]bool{
+	v1alpha1.ReasonExportFailed: true, v1alpha1.ReasonRemoteUnavailable: true, v1alpha1.ReasonDestinationFull: true, v1alpha1.ReasonDestinationUnavailable: true,
+}
+
+// failed plans the next attempt: the later the more have failed and, where attempts take long, not before as much time has passed as this one
+// took.
+func (p *exportPass) failed(j *job, cause error) error {
 	run, now := p.obj.Status.Run, p.Clock.Now()
-	err := storageFailure(j.err)
-	wait := conditions.FromError(err).RetryAfter
-	if wait == 0 {
-		wait = conditions.Jitter(max(backoff(run.Attempts), min(now.Sub(j.began), longestRest)), 0)
+	err := storageFailure(cause)
+	outcome := conditions.FromError(err)
+	wait := max(outcome.RetryAfter, backoff(run.Attempts))
+	if costly[outcome.Reason] {
+		wait = max(wait, min(now.Sub(j.began), longestRest))
 	}
-	if !j.storing {
-		p.interrupted()
+	p.interrupted(j)
+	if destination.CodeOf(cause) != destination.Unavailable {
+		// The destination has answered, and put away what there was.
+		p.putBack()
 	}
-	run.NextAttemptTime = new(metav1.NewTime(now.Add(wait).Truncate(time.Second)))
+	run.NextAttemptTime = new(metav1.NewTime(now.Add(conditions.Jitter(wait, 0)).Truncate(time.Second)))
 	p.retryIn(run.NextAttemptTime.Sub(now))
 	return err
 }
-
-// longestRest is how long an export is left alone at most whose attempts take long and fail.
-const longestRest = time.Hour
 
 // backoff is how long to wait after so many attempts have failed.
 func backoff(attempts int32) time.Duration {
@@ -234,28 +228,23 @@ func backoff(attempts int32) time.Duration {
 
 // received begins the second stage with what has arrived. What is about to be stored is written down before.
 func (p *exportPass) received(ctx context.Context, j *job) (goesOn bool, err error) {
-	run := p.obj.Status.Run
-	run.BytesReceived = j.received.Load()
-	name := fmt.Sprintf("%s-%s-%s%s", p.obj.Spec.PackageName, j.began.UTC().Format("20060102T150405Z"), j.partial.Sum()[:12], j.extension)
+	p.obj.Status.Run.BytesReceived = j.received.Load()
+	last := p.obj.Status.Exports
 	// Two exports of the same content within one second have the same name, and are the same file.
-	again := len(p.obj.Status.Exports) > 0 && p.obj.Status.Exports[0].Location == j.to.Location(name)
-	if (p.obj.Spec.SkipUnchanged || again) && p.isUnchanged(ctx, j) {
-		p.obj.Status.Exports[0].UnchangedAt = new(metav1.NewTime(p.Clock.Now()))
-		p.note(corev1.EventTypeNormal, "Unchanged", "Export", "the package is the same as "+p.obj.Status.Exports[0].Location)
+	if j.same && len(last) > 0 && (p.obj.Spec.SkipUnchanged && last[0].Location == j.to.Location(last[0].Name) || last[0].Location == j.file.Location) {
+		last[0].UnchangedAt = new(metav1.NewTime(p.Clock.Now().Truncate(time.Second)))
+		p.note(corev1.EventTypeNormal, "Unchanged", "Export", "the package is the same as "+last[0].Location)
 		return false, p.finish(ctx)
 	}
-	j.file = v1alpha1.StoredExport{
-		Name: name, Location: j.to.Location(name), Endpoint: j.to.endpoint, SizeBytes: j.partial.Size(), SHA256: j.partial.Sum(),
-		ContentType: j.contentType, StartedAt: metav1.NewTime(j.began),
-	}
-	if _, found, err := j.to.Find(ctx, j.file.Location); err == nil && found {
+	switch taken, err := p.isTaken(ctx, j); {
+	case err != nil:
+		return false, err
+	case taken:
 		// Another object exports the same package, and started within the same second: the next attempt has another name.
-		j.err = fmt.Errorf("%s is there already", j.file.Location)
-		p.drop()
-		return false, p.failed(j)
+		return false, p.failed(j, fmt.Errorf("another export has just stored the same package in %s", j.to.Location("")))
 	}
-	run.File = j.file.DeepCopy()
-	if err := p.intend(ctx); err != nil {
+	p.obj.Status.Run.File = j.file.DeepCopy()
+	if err := p.intend(ctx, j); err != nil {
 		return false, err
 	}
 	j.storing = true
@@ -265,14 +254,30 @@ func (p *exportPass) received(ctx context.Context, j *job) (goesOn bool, err err
 	return true, errUnderWay
 }
 
-// isUnchanged tells whether the last export has the same digest, and is still there.
-func (p *exportPass) isUnchanged(ctx context.Context, j *job) bool {
-	exports := p.obj.Status.Exports
-	if len(exports) == 0 || exports[0].SHA256 != j.partial.Sum() || !j.to.holds(exports[0]) {
-		return false
+// isTaken tells whether another object has stored something where the job is about to, or may have. A file that is found there after a
+// crash would otherwise be taken for this object's.
+func (p *exportPass) isTaken(ctx context.Context, j *job) (bool, error) {
+	if j.found || !p.jobs.claim(j) {
+		return true, nil
 	}
-	size, found, err := j.to.Find(ctx, exports[0].Location)
-	return err == nil && found && size == exports[0].SizeBytes
+	list := &v1alpha1.ResourcePackageExportList{}
+	if err := p.Client.List(ctx, list); err != nil {
+		return false, fmt.Errorf("list exports: %w", err)
+	}
+	for i := range list.Items {
+		other := &list.Items[i]
+		if other.UID == p.obj.UID {
+			continue
+		}
+		files := other.Status.Exports
+		if run := other.Status.Run; run != nil && run.File != nil {
+			files = append([]v1alpha1.StoredExport{*run.File}, files...)
+		}
+		if slices.ContainsFunc(files, isAt(j.file)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // recover looks what an attempt has left behind that ended with its process, or whose end is not known: if everything was stored, the export
@@ -290,39 +295,71 @@ func (p *exportPass) recover(ctx context.Context) error {
 	if file == nil {
 		file = &v1alpha1.StoredExport{Location: run.Destination + unnamed, Endpoint: run.Endpoint}
 	}
-	if !to.holds(*file) {
-		p.noteLeftBehind(*run)
-		p.interrupted()
+	if !to.holds(*file) || run.File != nil && !p.isOurs(*file) {
+		p.noteLeftBehind(run.Destination)
+		p.putBack()
 		return nil
 	}
-	if run.File != nil {
-		size, found, err := to.Find(ctx, file.Location)
-		if err == nil && found && size == file.SizeBytes {
-			p.record(*file)
-			return p.finish(ctx)
-		}
-	}
-	switch err := to.Clean(ctx, file.Location); {
-	case destination.CodeOf(err) == destination.Denied:
-		// Who may store need not be allowed to list what is not complete.
-		p.noteLeftBehind(*run)
-	case err != nil:
+	found, err := p.lookInto(ctx, to, file, run.File != nil)
+	switch {
+	case destination.CodeOf(err) == destination.Unavailable:
 		return storageFailure(err)
+	case found:
+		p.record(*file)
+		return p.finish(ctx)
+	case err != nil:
+		// Who may store need not be allowed to look, or to list what is not complete.
+		p.noteLeftBehind(file.Location)
 	}
-	p.interrupted()
+	p.putBack()
 	return nil
 }
 
-// noteLeftBehind says where parts of an interrupted export may be that cannot be removed.
-func (p *exportPass) noteLeftBehind(run v1alpha1.ExportRun) {
-	p.note(warning, "LeftBehind", "Export", "an export was interrupted, and parts of it may be left at "+run.Destination)
+// lookInto removes what an attempt has not completed, and tells whether its file is there.
+func (p *exportPass) lookInto(ctx context.Context, to place, file *v1alpha1.StoredExport, named bool) (found bool, err error) {
+	if to.endpoint != "" && !named {
+		// Nothing of it was uploaded yet.
+		return false, nil
+	}
+	err = to.Clean(ctx, file.Location)
+	if !named {
+		return false, err
+	}
+	size, found, failure := to.Find(ctx, file.Location)
+	return found && size == file.SizeBytes, cmp.Or(failure, err)
 }
 
-// record adds an export to those that are stored.
+// isOurs tells whether a file has a name that this object gives. A status can say anything.
+func (p *exportPass) isOurs(file v1alpha1.StoredExport) bool {
+	return len(file.SHA256) == 64 && strings.HasPrefix(file.Name, fileName(p.obj.Spec.PackageName, file.StartedAt.Time, file.SHA256)) && strings.HasSuffix(file.Location, file.Name)
+}
+
+// fileName is the name of a stored package, without its extension.
+func fileName(packageName string, start time.Time, sum string) string {
+	return packageName + "-" + start.UTC().Format("20060102T150405Z") + "-" + sum[:12]
+}
+
+// noteLeftBehind says where something may be that cannot be removed.
+func (p *exportPass) noteLeftBehind(where string) {
+	p.note(warning, "LeftBehind", "Export", "an export was interrupted, and something of it may be left at "+where)
+}
+
+// record adds an export to those that are stored, unless a write whose answer was lost has done that already.
 func (p *exportPass) record(file v1alpha1.StoredExport) {
+	if slices.ContainsFunc(p.obj.Status.Exports, isAt(file)) {
+		return
+	}
 	file.CompletedAt = new(metav1.NewTime(p.Clock.Now().Truncate(time.Second)))
 	p.obj.Status.Exports = append([]v1alpha1.StoredExport{file}, p.obj.Status.Exports...)
+	p.forgetSurplus()
 	p.note(corev1.EventTypeNormal, "Exported", "Export", fmt.Sprintf("stored %s, %d bytes", file.Location, file.SizeBytes))
+}
+
+// isAt tells of files whether they are the same one.
+func isAt(file v1alpha1.StoredExport) func(v1alpha1.StoredExport) bool {
+	return func(other v1alpha1.StoredExport) bool {
+		return other.Location == file.Location && other.Endpoint == file.Endpoint
+	}
 }
 
 // finish ends a run that has come to a good end, and puts that on record before anything else is done.
@@ -332,6 +369,7 @@ func (p *exportPass) finish(ctx context.Context) error {
 		return err
 	}
 	p.stored = engine.Snapshot(p.obj)
+	p.tellNotes()
 	p.drop()
 	return nil
 }

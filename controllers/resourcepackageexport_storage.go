@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
@@ -14,6 +16,9 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 )
+
+// storageTimeout bounds what a pass does with a destination: it is to look, and to remove, and must not wait for one that does not answer.
+const storageTimeout = 30 * time.Second
 
 // unnamed stands for the name of a file that was received and had none yet.
 const unnamed = "unnamed"
@@ -53,11 +58,7 @@ func (p *exportPass) destination(ctx context.Context) (place, error) {
 }
 
 func (p *exportPass) objectStorage(ctx context.Context, spec *v1alpha1.ObjectStorageDestination) (place, error) {
-	keys, err := p.Accounts.StorageKeys(ctx, p.obj.Namespace, spec)
-	if last, ok := p.keys.of(p.obj.UID); err != nil && ok && !p.obj.DeletionTimestamp.IsZero() && conditions.Explains(err) {
-		// A namespace that is deleted loses its Secrets first.
-		keys, err = last, nil
-	}
+	keys, err := p.storageKeys(ctx, spec)
 	if err != nil {
 		return place{}, err
 	}
@@ -69,8 +70,38 @@ func (p *exportPass) objectStorage(ctx context.Context, spec *v1alpha1.ObjectSto
 	if err != nil {
 		return place{}, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
 	}
-	p.keys.keep(p.obj.UID, keys)
 	return place{Destination: to, endpoint: endpoint, within: "s3://" + spec.Bucket + "/"}, nil
+}
+
+// storageKeys reads the keys of a bucket. A namespace that is deleted loses its Secrets first, so the last keys serve then, where they did.
+func (p *exportPass) storageKeys(ctx context.Context, spec *v1alpha1.ObjectStorageDestination) (connect.StorageKeys, error) {
+	where := spec.Endpoint + "/" + spec.Bucket
+	keys, err := p.Accounts.StorageKeys(ctx, p.obj.Namespace, spec)
+	if err == nil {
+		p.keys.keep(p.obj.UID, where, keys)
+		return keys, nil
+	}
+	if outcome, ok := conditions.OutcomeOf(err); ok && outcome.Reason == v1alpha1.ReasonSecretNotFound && !p.obj.DeletionTimestamp.IsZero() {
+		if last, ok := p.keys.of(p.obj.UID, where); ok {
+			return last, nil
+		}
+	}
+	return connect.StorageKeys{}, err
+}
+
+// keysInterval is how often the keys of a bucket are read again that an object's files are to be removed from with the object.
+const keysInterval = 10 * time.Minute
+
+// rememberKeys reads the keys that a deletion will need, which may then be gone.
+func (p *exportPass) rememberKeys(ctx context.Context) {
+	spec := p.obj.Spec.Destination.ObjectStorage
+	if spec == nil || p.obj.IsRetained() || len(p.obj.Status.Exports) == 0 {
+		return
+	}
+	if _, err := p.storageKeys(ctx, spec); err != nil {
+		log.FromContext(ctx).V(1).Info("Could not read the keys of the bucket", "cause", err.Error())
+	}
+	p.within(conditions.Jitter(keysInterval, 0))
 }
 
 // storageReasons are those of the Ready condition for the failures of a destination.
@@ -93,26 +124,32 @@ func storageFailure(err error) error {
 	return conditions.Wait(v1alpha1.ReasonExportFailed, "%v", err)
 }
 
-// lastKeys are the last keys of object storages that were read, by the objects that use them.
+// lastKeys are the last keys of buckets that were read, by the objects that use them.
 type lastKeys struct {
 	mu    sync.Mutex
-	known map[types.UID]connect.StorageKeys
+	known map[types.UID]knownKeys
 }
 
-func (k *lastKeys) of(uid types.UID) (connect.StorageKeys, bool) {
+// knownKeys are keys, and where they were for.
+type knownKeys struct {
+	where string
+	keys  connect.StorageKeys
+}
+
+func (k *lastKeys) of(uid types.UID, where string) (connect.StorageKeys, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	keys, ok := k.known[uid]
-	return keys, ok
+	known, ok := k.known[uid]
+	return known.keys, ok && known.where == where
 }
 
-func (k *lastKeys) keep(uid types.UID, keys connect.StorageKeys) {
+func (k *lastKeys) keep(uid types.UID, where string, keys connect.StorageKeys) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.known == nil {
-		k.known = map[types.UID]connect.StorageKeys{}
+		k.known = map[types.UID]knownKeys{}
 	}
-	k.known[uid] = keys
+	k.known[uid] = knownKeys{where, keys}
 }
 
 func (k *lastKeys) forget(uid types.UID) {
