@@ -38,7 +38,7 @@ func TestConnectionAdmission(t *testing.T) {
 		"neither":                        {"  alibabaCloud:\n" + secret, "region is required unless"},
 		"one endpoint is not enough":     {"  alibabaCloud:\n    endpoints: {maxCompute: https://a.aliyuncs.com}\n" + secret, "region is required unless"},
 		"the token service is no other":  {"  alibabaCloud:\n    endpoints: {maxCompute: https://a.aliyuncs.com, sts: https://sts.aliyuncs.com}\n" + secret, "region is required unless"},
-		"no account at all":              {"  suspend: false\n", "alibabaCloud is required"},
+		"no account at all":              {"  suspend: false\n", "exactly one of alibabaCloud and huaweiCloud is required"},
 		"an interval below a minute":     {head + secret + "  interval: 59s\n", "interval must be at least 1m"},
 		"an interval that is none":       {head + secret + "  interval: '60'\n", "should match"},
 		"a field that does not exist":    {head + secret + "  secretRef: {name: s}\n", "unknown field \"spec.secretRef\""},
@@ -115,6 +115,86 @@ func TestConnectionAdmission(t *testing.T) {
 	}
 }
 
+// TestHuaweiConnectionAdmission shows what both kinds of connections refuse of the other vendor's accounts.
+func TestHuaweiConnectionAdmission(t *testing.T) {
+	s := newSpace(t)
+	const (
+		project = "    projectID: 0a1b2c3d4e5f\n"
+		head    = "  huaweiCloud:\n    region: cn-southwest-2\n" + project
+		secret  = "    credentials: {secretRef: SECRET}\n"
+		alibaba = "  alibabaCloud:\n    region: cn-hangzhou\n    credentials: {secretRef: SECRET}\n"
+		one     = "exactly one of alibabaCloud and huaweiCloud is required"
+		where   = "region is required unless endpoints.dataArtsInsight is given"
+	)
+	of := func(project string) string {
+		return "  huaweiCloud:\n    region: cn-southwest-2\n    projectID: " + project + "\n" + secret
+	}
+	in := func(region string) string {
+		return "  huaweiCloud:\n    region: " + region + "\n" + project + secret
+	}
+	endpoint := func(name, url string) string {
+		return head + secret + "    endpoints: {" + name + ": '" + url + "'}\n"
+	}
+	only := func(endpoints string) string {
+		return "  huaweiCloud:\n    endpoints: {" + endpoints + "}\n" + project + secret
+	}
+	tests := map[string]admission{
+		"a region and a secret":         {head + secret, ""},
+		"an interval":                   {head + secret + "  interval: 1m\n", ""},
+		"both clouds":                   {head + secret + alibaba, one},
+		"neither":                       {"  suspend: false\n", one},
+		"a cloud that there is not":     {"  tencentCloud: {}\n", "unknown field \"spec.tencentCloud\""},
+		"an empty cloud":                {"  huaweiCloud: {}\n", "spec.huaweiCloud.projectID: Required value"},
+		"a field of the other cloud":    {head + secret + "    assumeRole: {roleArn: 'acs:ram::1:role/a'}\n", "unknown field \"spec.huaweiCloud.assumeRole\""},
+		"an endpoint in its place":      {only("dataArtsInsight: https://insight.example.com"), ""},
+		"both endpoints in its place":   {only("dataArtsInsight: https://insight.example.com, iam: https://iam.example.com"), ""},
+		"no region and no endpoints":    {"  huaweiCloud:\n" + project + secret, where},
+		"no region and empty endpoints": {only(""), where},
+		"no region and IAM alone":       {only("iam: https://iam.example.com"), where},
+
+		"a region that is empty":             {in("''"), "spec.huaweiCloud.region in body should be at least 1 chars long"},
+		"a region that would make a host":    {in("x.evil.example/"), "spec.huaweiCloud.region in body should match '^[a-z0-9-]+$'"},
+		"a region with a name before it":     {in("'a@evil.example#'"), "spec.huaweiCloud.region in body should match"},
+		"a region in upper case":             {in("CN-SOUTHWEST-2"), "spec.huaweiCloud.region in body should match"},
+		"a region of 65 characters":          {in(strings.Repeat("r", 65)), "may not be more than 64"},
+		"no project":                         {"  huaweiCloud:\n    region: cn-southwest-2\n" + secret, "spec.huaweiCloud.projectID: Required value"},
+		"an empty project":                   {of("''"), "spec.huaweiCloud.projectID in body should be at least 1 chars long"},
+		"a project of a path":                {of("../v1"), "spec.huaweiCloud.projectID in body should match '^[A-Za-z0-9-]+$'"},
+		"a project of two parts":             {of("a/b"), "spec.huaweiCloud.projectID in body should match"},
+		"a project with a query":             {of("'a?b'"), "spec.huaweiCloud.projectID in body should match"},
+		"a project with a line break":        {of(`"a\n"`), "spec.huaweiCloud.projectID in body should match"},
+		"a project that is a number":         {of("123"), "spec.huaweiCloud.projectID in body must be of type string"},
+		"a project of 64 characters":         {of(strings.Repeat("p", 64)), ""},
+		"a project of 65 characters":         {of(strings.Repeat("p", 65)), "may not be more than 64"},
+		"no credentials":                     {head, "spec.huaweiCloud.credentials: Required value"},
+		"empty credentials":                  {head + "    credentials: {}\n", "spec.huaweiCloud.credentials.secretRef: Required value"},
+		"a key in the manifest":              {head + "    credentials: {accessKey: a, secretKey: b}\n", "unknown field \"spec.huaweiCloud.credentials.accessKey\""},
+		"a password in the manifest":         {head + "    credentials: {secretRef: SECRET, password: b}\n", "unknown field \"spec.huaweiCloud.credentials.password\""},
+		"a token in the manifest":            {head + "    credentials: {secretRef: SECRET, token: b}\n", "unknown field \"spec.huaweiCloud.credentials.token\""},
+		"a workload identity":                {head + "    credentials: {secretRef: SECRET, workloadIdentity: {}}\n", "unknown field \"spec.huaweiCloud.credentials.workloadIdentity\""},
+		"a secret without a name":            {head + "    credentials: {secretRef: {namespace: other}}\n", "secretRef.name: Required value"},
+		"a secret with an empty name":        {head + "    credentials: {secretRef: {name: '', namespace: other}}\n", "should be at least 1 chars long"},
+		"endpoints beside a region":          {endpoint("dataArtsInsight", "https://insight.example.com:8443/base"), ""},
+		"an address for an endpoint":         {endpoint("iam", "https://[2001:db8::1]"), ""},
+		"an endpoint that is no URL":         {endpoint("dataArtsInsight", "dataartsinsight"), "spec.huaweiCloud.endpoints.dataArtsInsight in body should match"},
+		"an endpoint with a name":            {endpoint("dataArtsInsight", "https://a:b@c.example.com"), "spec.huaweiCloud.endpoints.dataArtsInsight in body should match"},
+		"an endpoint with a query":           {endpoint("dataArtsInsight", "https://a.example.com?x=y"), "spec.huaweiCloud.endpoints.dataArtsInsight in body should match"},
+		"an endpoint of another scheme":      {endpoint("iam", "file:///etc/passwd"), "spec.huaweiCloud.endpoints.iam in body should match"},
+		"IAM with a fragment":                {endpoint("iam", "https://iam.example.com#x"), "spec.huaweiCloud.endpoints.iam in body should match"},
+		"an endpoint that is too long":       {endpoint("iam", "https://"+strings.Repeat("a", 505)), "may not be more than 512"},
+		"an endpoint of the other cloud":     {endpoint("maxCompute", "https://a.aliyuncs.com"), "unknown field \"spec.huaweiCloud.endpoints.maxCompute\""},
+		"a limit, of which there is none":    {head + secret + "    rateLimits: {}\n", "unknown field \"spec.huaweiCloud.rateLimits\""},
+		"an interval that is below a minute": {head + secret + "  interval: 59s\n", "interval must be at least 1m"},
+	}
+	for kind, parts := range connectionKinds {
+		for name, tc := range tests {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				tc.check(t, connectionManifest(s, kind, strings.ReplaceAll(tc.spec, "SECRET", parts.secret)))
+			})
+		}
+	}
+}
+
 func connectionManifest(s space, kind, spec string) string {
 	place := ""
 	if kind == "Connection" {
@@ -130,6 +210,7 @@ func TestAdmissionOfTenancy(t *testing.T) {
 	const (
 		head   = "  alibabaCloud:\n    region: cn-hangzhou\n"
 		secret = head + "    credentials: {secretRef: {name: s, namespace: other}}\n"
+		huawei = "  huaweiCloud:\n    region: cn-southwest-2\n    projectID: 0a1b2c3d\n    credentials: "
 		where  = "roleArn: 'acs:ram::123:role/data', oidcProviderArn: 'acs:ram::123:oidc-provider/ack', serviceAccountName: a"
 	)
 	tests := map[string]map[string]admission{
@@ -139,6 +220,9 @@ func TestAdmissionOfTenancy(t *testing.T) {
 			"a secret of a namespace without a name":     {head + "    credentials: {secretRef: {name: s, namespace: ''}}\n", "a Connection uses Secrets of its own namespace only"},
 			"a service account of another namespace":     {head + "    credentials: {workloadIdentity: {serviceAccountNamespace: other, " + where + "}}\n", "a Connection uses service accounts of its own namespace only"},
 			"a service account of its own, spelled out":  {head + "    credentials: {workloadIdentity: {serviceAccountNamespace: " + s.namespace + ", " + where + "}}\n", "a Connection uses service accounts of its own namespace only"},
+			"a secret of another namespace, Huawei":      {huawei + "{secretRef: {name: s, namespace: other}}\n", "a Connection uses Secrets of its own namespace only"},
+			"a secret of its own, Huawei, spelled out":   {huawei + "{secretRef: {name: s, namespace: " + s.namespace + "}}\n", "a Connection uses Secrets of its own namespace only"},
+			"a secret of no namespace, Huawei":           {huawei + "{secretRef: {name: s}}\n", ""},
 			"namespaces that it allows":                  {head + "    credentials: {secretRef: {name: s}}\n  allowedNamespaces: {names: [a]}\n", "unknown field \"spec.allowedNamespaces\""},
 			"projects that it allows":                    {head + "    credentials: {secretRef: {name: s}}\n  allowedProjects: [a]\n", "unknown field \"spec.allowedProjects\""},
 		},
@@ -148,6 +232,13 @@ func TestAdmissionOfTenancy(t *testing.T) {
 			"a secret with a namespace too long":    {head + "    credentials: {secretRef: {name: s, namespace: " + strings.Repeat("n", 64) + "}}\n", "may not be more than 63"},
 			"a service account without a namespace": {head + "    credentials: {workloadIdentity: {" + where + "}}\n", "workloadIdentity.serviceAccountNamespace is required in a ClusterConnection"},
 			"a service account, an empty namespace": {head + "    credentials: {workloadIdentity: {serviceAccountNamespace: '', " + where + "}}\n", "should be at least 1 chars long"},
+			"a secret without a namespace, Huawei":  {huawei + "{secretRef: {name: s}}\n", "secretRef.namespace is required in a ClusterConnection"},
+			"a secret, an empty namespace, Huawei":  {huawei + "{secretRef: {name: s, namespace: ''}}\n", "should be at least 1 chars long"},
+			"a secret with a namespace, Huawei":     {huawei + "{secretRef: {name: s, namespace: other}}\n", ""},
+			"patterns of workspaces":                {huawei + "{secretRef: {name: s, namespace: other}}\n  allowedProjects: [4f1c2d3e-0000-1111, '4f1c-*', '*-prod']\n", ""},
+			"a pattern that is a hyphen":            {secret + "  allowedProjects: ['-', '*-*']\n", ""},
+			"a pattern with a slash":                {secret + "  allowedProjects: ['4f1c/d']\n", "should match '^[A-Za-z0-9_*-]+$'"},
+			"a pattern with a long hyphen":          {secret + "  allowedProjects: ['4f1c–2d3e']\n", "should match"},
 			"nobody":                                {secret, ""},
 			"nobody, spelled out":                   {secret + "  allowedNamespaces: {}\n", ""},
 			"namespaces by name":                    {secret + "  allowedNamespaces: {names: [a, b]}\n", ""},
