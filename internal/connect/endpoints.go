@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -67,11 +66,13 @@ func (p EndpointPolicy) check(endpoint string) error {
 		return conditions.Stall(v1alpha1.ReasonEndpointNotAllowed, "endpoint %s does not use https", endpoint)
 	}
 	host := strings.ToLower(u.Hostname())
-	if slices.ContainsFunc(p.AllowedSuffixes, func(suffix string) bool { return isBelow(host, strings.ToLower(strings.TrimPrefix(suffix, "."))) }) {
-		return nil
+	for _, suffix := range p.AllowedSuffixes {
+		if isBelow(host, domainOf(suffix)) {
+			return nil
+		}
 	}
-	for domain := range vendorHosts {
-		if strings.HasSuffix(host, "."+domain) {
+	for _, suffix := range p.AllowedSuffixes {
+		if domain := domainOf(suffix); vendorHosts[domain] != nil && strings.HasSuffix(host, "."+domain) {
 			return conditions.Stall(v1alpha1.ReasonEndpointNotAllowed,
 				"endpoint %s may be a customer's: below %s, only <service>.%s and <service>.<region>.%s are allowed, unless the manager's --allowed-endpoint-suffixes names a deeper domain",
 				endpoint, domain, domain, domain)
@@ -79,6 +80,9 @@ func (p EndpointPolicy) check(endpoint string) error {
 	}
 	return conditions.Stall(v1alpha1.ReasonEndpointNotAllowed, "endpoint %s is not below a domain that the manager's --allowed-endpoint-suffixes names", endpoint)
 }
+
+// domainOf spells an allowed suffix as hosts are spelled.
+func domainOf(suffix string) string { return strings.ToLower(strings.TrimPrefix(suffix, ".")) }
 
 // isBelow tells whether a host is an allowed domain, or below it and the vendor's own.
 func isBelow(host, domain string) bool {
