@@ -23,11 +23,11 @@ type huaweiIdentity struct {
 func (r *Resolver) identifyHuawei(ctx context.Context, connection Connection, spec *v1alpha1.HuaweiCloudConnection) (identity, error) {
 	who := huaweiIdentity{projectID: spec.ProjectID}
 	who.insight, who.iam = huaweiEndpoints(spec)
-	for _, endpoint := range []string{who.insight, who.iam} {
-		if endpoint == "" {
-			continue
-		}
-		if err := r.Endpoints.check(endpoint); err != nil {
+	if err := r.Endpoints.check(who.insight); err != nil {
+		return nil, err
+	}
+	if given := spec.Endpoints; given != nil && given.IAM != "" {
+		if err := r.Endpoints.check(given.IAM); err != nil {
 			return nil, err
 		}
 	}
@@ -42,7 +42,11 @@ func (r *Resolver) identifyHuawei(ctx context.Context, connection Connection, sp
 	if err != nil {
 		return nil, err
 	}
-	return who.with(values)
+	if who, err = who.with(values); err == nil && who.user.Name != "" {
+		// One that follows from the region is checked when it is used: keys and tokens never use it.
+		err = r.Endpoints.check(who.iam)
+	}
+	return who, err
 }
 
 // huaweiEndpoints derives what is not given from the region.
@@ -58,7 +62,7 @@ func huaweiEndpoints(spec *v1alpha1.HuaweiCloudConnection) (insightURL, iamURL s
 }
 
 // with takes one kind of credentials from a Secret. Of several, nobody could tell which was meant.
-func (w huaweiIdentity) with(values secretValues) (identity, error) {
+func (w huaweiIdentity) with(values secretValues) (huaweiIdentity, error) {
 	key, token, user := values.get("accessKey") != "", values.get("token") != "", values.get("userName") != ""
 	switch {
 	case key && !token && !user:
@@ -70,11 +74,11 @@ func (w huaweiIdentity) with(values secretValues) (identity, error) {
 	case user && !key && !token:
 		w.user = iam.User{Domain: values.get("domainName"), Name: values.get("userName"), Password: values.get("password")}
 		if w.iam == "" {
-			return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "endpoints.iam is required without a region, for a user's password")
+			return w, conditions.Stall(v1alpha1.ReasonInvalidSpec, "endpoints.iam is required without a region, for a user's password")
 		}
 		return w, values.require("domainName", "password")
 	}
-	return nil, conditions.Wait(v1alpha1.ReasonSecretNotFound,
+	return w, conditions.Wait(v1alpha1.ReasonSecretNotFound,
 		"Secret %s must have either the keys accessKey and secretKey, or the key token, or the keys domainName, userName and password", values.name)
 }
 
