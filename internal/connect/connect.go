@@ -138,10 +138,14 @@ type limiters struct{ maxCompute, dataWorks *limiter }
 // credentials that last worked if they are gone, so that a namespace which is deleted with everything in it cleans up and ends.
 func (r *Resolver) Account(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, project string) (*Account, error) {
 	account, err := r.use(ctx, obj, ref, scope{"project", project})
-	if err == nil && account.MaxCompute == nil {
-		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%s is one of Huawei Cloud, where there is no MaxCompute", ref)
+	if err != nil || account.MaxCompute != nil {
+		return account, err
 	}
-	return account, err
+	message := ref.String() + " is one of Huawei Cloud, where there is no MaxCompute"
+	if !obj.GetDeletionTimestamp().IsZero() {
+		message += "; this object goes when it is one of Alibaba Cloud again, or with deletionPolicy: Retain, which leaves the cloud as it is"
+	}
+	return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%s", message)
 }
 
 // InsightAccount resolves the connection of Huawei Cloud that an object refers to, for a workspace, as Account does.
