@@ -139,11 +139,12 @@ type ObjectStorageDestination struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	Bucket string `json:"bucket"`
 
-	// prefix that the keys of the objects begin with, such as insight/.
+	// prefix that the keys of the objects begin with, such as insight/; at most 512 bytes, for keys have at most 1024.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^[^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*$`
 	// +kubebuilder:validation:XValidation:rule="!self.contains('//') && !self.split('/').exists(s, s == '.' || s == '..')",message="prefix must not hold empty segments, . or .."
+	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 512",message="prefix must be at most 512 bytes"
 	Prefix string `json:"prefix,omitempty"`
 
 	// region that requests are signed for; unset means us-east-1, which servers without regions take.

@@ -220,6 +220,8 @@ func TestAdmissionOfDestinations(t *testing.T) {
 		"a prefix that is hidden":         {prefix(".hidden/a"), ""},
 		"a prefix with dots inside":       {prefix("a..b/...c"), ""},
 		"a prefix of 512 characters":      {prefix(strings.Repeat("a", 512)), ""},
+		"a prefix of 170 Chinese letters": {prefix(strings.Repeat("月", 170)), ""},
+		"a prefix of 171 Chinese letters": {prefix(strings.Repeat("月", 171)), "prefix must be at most 512 bytes"},
 		"a prefix of 513 characters":      {prefix(strings.Repeat("a", 513)), "may not be more than 512"},
 		"an empty prefix":                 {prefix("''"), begins},
 		"a prefix from the root":          {prefix("/insight"), begins},
