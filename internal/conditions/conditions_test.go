@@ -28,20 +28,22 @@ type object interface {
 
 // kinds are new objects of every kind, as the API server makes them.
 var kinds = map[string]func() object{
-	"Connection": func() object {
-		return &v1alpha1.Connection{
-			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Connection"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "prod", Generation: 3},
-			Status:     v1alpha1.ConnectionStatus{SyncStatus: v1alpha1.SyncStatus{ObservedGeneration: -1}},
-		}
-	},
-	"ProjectRole": func() object {
-		return &v1alpha1.ProjectRole{
-			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProjectRole"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "reader", Generation: 3},
-			Status:     v1alpha1.ProjectRoleStatus{SyncStatus: v1alpha1.SyncStatus{ObservedGeneration: -1}},
-		}
-	},
+	"Connection":            func() object { return newborn(&v1alpha1.Connection{}, "Connection") },
+	"ClusterConnection":     func() object { return newborn(&v1alpha1.ClusterConnection{}, "ClusterConnection") },
+	"ProjectRole":           func() object { return newborn(&v1alpha1.ProjectRole{}, "ProjectRole") },
+	"MaxComputePackage":     func() object { return newborn(&v1alpha1.MaxComputePackage{}, "MaxComputePackage") },
+	"PackageInstallation":   func() object { return newborn(&v1alpha1.PackageInstallation{}, "PackageInstallation") },
+	"PermissionApply":       func() object { return newborn(&v1alpha1.PermissionApply{}, "PermissionApply") },
+	"ResourcePackageExport": func() object { return newborn(&v1alpha1.ResourcePackageExport{}, "ResourcePackageExport") },
+}
+
+// newborn gives an object what the API server gives it.
+func newborn(obj object, kind string) object {
+	obj.GetObjectKind().SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	obj.SetName("prod")
+	obj.SetGeneration(3)
+	obj.GetSyncStatus().ObservedGeneration = -1
+	return obj
 }
 
 // kstatus is what tools make of an object.
