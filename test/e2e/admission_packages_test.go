@@ -187,7 +187,10 @@ func TestPackageConnectionReferences(t *testing.T) {
 		"a Connection of another namespace": {"connectionRef: {name: prod, namespace: other}", "unknown field \"spec.connectionRef.namespace\""},
 		"no reference":                      {"suspend: false", "spec.connectionRef: Required value"},
 	}
-	for kind, identity := range map[string]string{"MaxComputePackage": packageIdentity, "PackageInstallation": installationIdentity} {
+	for kind, identity := range map[string]string{
+		"MaxComputePackage": packageIdentity, "PackageInstallation": installationIdentity, "PermissionApply": asked(oneTable),
+		"ResourcePackageExport": exported("4f1c2d3e", "boards", oneBoard, inDirectory),
+	} {
 		for name, tc := range tests {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				tc.check(t, strings.Replace(packageManifest(s, kind, identity), "connectionRef: {name: prod}", tc.spec, 1))
