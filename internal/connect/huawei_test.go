@@ -2,6 +2,7 @@ package connect_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -76,9 +77,9 @@ func (h *harness) insightAccount(name string) (*connect.Account, error) {
 	return h.resolver.InsightAccount(h.t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: name}, workspace)
 }
 
-// checkInsight resolves a Connection and makes a call.
-func (h *harness) checkInsight(name string) error {
-	account, err := h.insightAccount(name)
+// checkInsight resolves the Connection prod and makes a call.
+func (h *harness) checkInsight() error {
+	account, err := h.insightAccount("prod")
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,8 @@ func (h *harness) checkInsight(name string) error {
 
 func TestEveryKindOfCredentialsOpensHuaweiCloud(t *testing.T) {
 	for name, data := range huaweiSecrets {
-		for form, format := range map[string]string{"": "%s", " with space around them": " %s\n"} {
-			t.Run(name+form, func(t *testing.T) {
+		for form, format := range map[string]string{"as it is": "%s", "with space around it": " %s\n"} {
+			t.Run(name+" "+form, func(t *testing.T) {
 				onHuawei(t, func(t *testing.T, h *harness) {
 					padded := map[string]string{}
 					for key, value := range data {
@@ -97,7 +98,7 @@ func TestEveryKindOfCredentialsOpensHuaweiCloud(t *testing.T) {
 					h.store("keys", padded)
 					h.connectHuawei("prod")
 					for range 3 {
-						h.must(h.checkInsight("prod"))
+						h.must(h.checkInsight())
 					}
 					var want []string
 					if data["userName"] != "" {
@@ -174,9 +175,7 @@ func TestWhatIsWrongWithASecretOfHuaweiCloudIsSaid(t *testing.T) {
 func merged(parts ...map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, part := range parts {
-		for key, value := range part {
-			out[key] = value
-		}
+		maps.Copy(out, part)
 	}
 	return out
 }
@@ -356,7 +355,7 @@ func TestAConnectionMayChangeItsCloud(t *testing.T) {
 			connection.Spec = *spec.DeepCopy()
 			connection.Generation++
 			h.must(h.kube.Update(t.Context(), connection))
-			maxCompute, insight := h.check("prod"), h.checkInsight("prod")
+			maxCompute, insight := h.check("prod"), h.checkInsight()
 			if (maxCompute == nil) == (insight == nil) || (insight == nil) != (spec.HuaweiCloud != nil) {
 				t.Errorf("MaxCompute: %v, DataArts Insight: %v", maxCompute, insight)
 			}
@@ -448,7 +447,7 @@ func TestARotatedSecretOfHuaweiCloudIsNoticed(t *testing.T) {
 				h.store("keys", huaweiSecrets["a temporary key"])
 				_ = account.Noticed(tc.noticed) //nolint:errcheck // it returns what it was given
 				h.wait(tc.after)
-				h.must(h.checkInsight("prod"))
+				h.must(h.checkInsight())
 				if got := h.last(); got != tc.want {
 					t.Errorf("signed by %s, want %s", got, tc.want)
 				}
@@ -464,10 +463,10 @@ func TestADeletionGoesOnOnHuaweiCloud(t *testing.T) {
 			onHuawei(t, func(t *testing.T, h *harness) {
 				h.store("keys", data)
 				h.connectHuawei("prod")
-				h.must(h.checkInsight("prod"))
+				h.must(h.checkInsight())
 				h.must(h.kube.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "keys"}}))
 				h.wait(usual)
-				if err := h.checkInsight("prod"); conditions.FromError(err).Reason != v1alpha1.ReasonConnectionNotReady {
+				if err := h.checkInsight(); conditions.FromError(err).Reason != v1alpha1.ReasonConnectionNotReady {
 					t.Errorf("what lives goes on: %v", err)
 				}
 				account, err := h.resolver.InsightAccount(t.Context(), gone(), v1alpha1.ConnectionReference{Name: "prod"}, workspace)
@@ -486,7 +485,7 @@ func TestNoSecretOfHuaweiCloudGetsIntoAnError(t *testing.T) {
 					h.store("keys", data)
 					h.connectHuawei("prod")
 					h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultError, Status: status, Code: "Novel.0001", Message: "refused " + data["password"] + data["token"] + data["secretKey"]})
-					err := h.checkInsight("prod")
+					err := h.checkInsight()
 					if err == nil {
 						t.Fatal("no error")
 					}

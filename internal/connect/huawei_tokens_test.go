@@ -49,7 +49,7 @@ func TestManyCallersShareOneToken(t *testing.T) {
 				})
 			}
 			group.Wait()
-			h.must(h.checkInsight("prod"))
+			h.must(h.checkInsight())
 			h.wait(15 * time.Minute)
 		}
 		if n := h.issued(); n != 3 {
@@ -67,7 +67,7 @@ func TestATokenIsRenewedBeforeItEnds(t *testing.T) {
 			want int
 		}{{24*time.Hour - 5*time.Minute - time.Second, 1}, {2 * time.Second, 2}, {0, 2}, {23 * time.Hour, 2}, {time.Hour, 3}} {
 			h.wait(step.wait)
-			h.must(h.checkInsight("prod"))
+			h.must(h.checkInsight())
 			if got := h.issued(); got != step.want {
 				t.Errorf("after %s more: %d tokens, want %d", step.wait, got, step.want)
 			}
@@ -82,11 +82,11 @@ func TestATokenIsRenewedBeforeItEnds(t *testing.T) {
 // TestATokenThatCannotBeRenewedServesToItsEnd: nobody notices that IAM is down for the last minutes of a token, and it is asked seldom.
 func TestATokenThatCannotBeRenewedServesToItsEnd(t *testing.T) {
 	withPassword(t, func(t *testing.T, h *harness) {
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 		h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultHTML502, Service: "iam"})
 		h.wait(24*time.Hour - 5*time.Minute)
 		for range 5*60 - 1 {
-			h.must(h.checkInsight("prod"))
+			h.must(h.checkInsight())
 			h.wait(time.Second)
 		}
 		if n := h.issued() - 1; n != 10 {
@@ -97,26 +97,26 @@ func TestATokenThatCannotBeRenewedServesToItsEnd(t *testing.T) {
 			State: conditions.Reconciling, Reason: v1alpha1.ReasonConnectionNotReady,
 			Message: "Connection prod: get a token of user exporter of account corp for project 0a1b2c3d: HTTP status 502 with a body that is not IAM's",
 		}
-		if diff := cmp.Diff(want, conditions.FromError(h.checkInsight("prod"))); diff != "" {
+		if diff := cmp.Diff(want, conditions.FromError(h.checkInsight())); diff != "" {
 			t.Errorf("after its end (-want +got):\n%s", diff)
 		}
 		h.cloud.ClearFaults()
 		h.wait(refused)
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 	})
 }
 
 // TestARefusedTokenIsReplaced: somebody has changed the password back and forth, or ended the sessions of the user.
 func TestARefusedTokenIsReplaced(t *testing.T) {
 	withPassword(t, func(t *testing.T, h *harness) {
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 		h.wait(time.Minute)
 		h.cloud.ExpireIAMTokens()
-		if err := h.checkInsight("prod"); cloud.CodeOf(err) != cloud.AuthenticationFailed {
+		if err := h.checkInsight(); cloud.CodeOf(err) != cloud.AuthenticationFailed {
 			t.Fatalf("got %v", err)
 		}
 		for range 60 {
-			h.must(h.checkInsight("prod"))
+			h.must(h.checkInsight())
 			h.wait(time.Second)
 		}
 		if n := h.issued(); n != 2 {
@@ -129,7 +129,7 @@ func TestATokenThatIsAlwaysRefusedIsReplacedFarFromAllTheTime(t *testing.T) {
 	withPassword(t, func(t *testing.T, h *harness) {
 		h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultError, Service: "insight", Status: 401, Code: "APIGW.0301"})
 		for range 60 {
-			if err := h.checkInsight("prod"); cloud.CodeOf(err) != cloud.AuthenticationFailed {
+			if err := h.checkInsight(); cloud.CodeOf(err) != cloud.AuthenticationFailed {
 				t.Fatalf("got %v", err)
 			}
 			h.wait(time.Second)
@@ -151,7 +151,7 @@ func TestARefusedKeyOfHuaweiCloudAsksForNoToken(t *testing.T) {
 				h.cloud.RemoveIAMKey("FAKEHUAWEI")
 				h.cloud.RemoveIAMKey("FAKETEMPORARY")
 				for range 10 {
-					if err := h.checkInsight("prod"); cloud.CodeOf(err) != cloud.AuthenticationFailed {
+					if err := h.checkInsight(); cloud.CodeOf(err) != cloud.AuthenticationFailed {
 						t.Fatalf("got %v", err)
 					}
 					h.wait(time.Second)
@@ -190,26 +190,26 @@ func TestIAMIsNotAskedAgainAtOnce(t *testing.T) {
 func TestACorrectedPasswordIsUsedSoon(t *testing.T) {
 	withPassword(t, func(t *testing.T, h *harness) {
 		h.store("keys", merged(huaweiSecrets["a user and a password"], map[string]string{"password": "fake-typo"}))
-		if err := h.checkInsight("prod"); err == nil {
+		if err := h.checkInsight(); err == nil {
 			t.Fatal("no error")
 		}
 		h.store("keys", huaweiSecrets["a user and a password"])
 		h.wait(refused)
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 	})
 }
 
 // TestAChangedPasswordIsNoticed: it ends the tokens of the old one.
 func TestAChangedPasswordIsNoticed(t *testing.T) {
 	withPassword(t, func(t *testing.T, h *harness) {
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 		h.must(h.cloud.AddIAMUser(fakecloud.IAMUser{Domain: "corp", Name: "exporter", Password: "fake-password-2"}))
 		h.store("keys", merged(huaweiSecrets["a user and a password"], map[string]string{"password": "fake-password-2"}))
-		if err := h.checkInsight("prod"); cloud.CodeOf(err) != cloud.AuthenticationFailed {
+		if err := h.checkInsight(); cloud.CodeOf(err) != cloud.AuthenticationFailed {
 			t.Fatalf("got %v", err)
 		}
 		h.wait(refused)
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 		if n := h.issued(); n != 2 {
 			t.Errorf("%d tokens, want 2", n)
 		}
@@ -279,6 +279,6 @@ func TestACallerWhoGivesUpIsNoRefusalOfIAM(t *testing.T) {
 		cancel()
 		group.Wait()
 		h.transport.Handler = h.cloud
-		h.must(h.checkInsight("prod"))
+		h.must(h.checkInsight())
 	})
 }
