@@ -240,7 +240,7 @@ func TestAStrangerKeepsNobodyFromWhatIsTheirs(t *testing.T) {
 // TestAnExportThatNeedsTheOtherCloud stalls without a call, and works once the Connection is one of its own.
 func TestAnExportThatNeedsTheOtherCloud(t *testing.T) {
 	h, root := exportWorld(t)
-	export := newExport("boards")
+	export := newExport()
 	toHuawei := h.toAlibaba()
 	h.create(export)
 	found, _ := h.exporting(export)
@@ -281,7 +281,7 @@ func TestAConnectionIsKeptByItsExports(t *testing.T) {
 			h, _ := exportWorld(t)
 			h.create(h.insightCluster())
 			h.checkInsight(true)
-			export := newExport("boards")
+			export := newExport()
 			if tc.cluster {
 				export.Spec.ConnectionRef.Kind = v1alpha1.ConnectionKindClusterConnection
 			}

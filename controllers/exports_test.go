@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
@@ -56,13 +57,19 @@ func (h *harness) takeExports() (root string) {
 	})
 	h.cloud.ResetJournal()
 	h.exportOptions.Directory, h.exportOptions.Spool, h.exportOptions.MaxBytes = root, h.t.TempDir(), 1<<30
+	// Before the directories go.
+	h.t.Cleanup(func() { h.endExports() })
 	h.restart()
 	return root
 }
 
 func newExport(change ...func(*v1alpha1.ResourcePackageExportSpec)) *v1alpha1.ResourcePackageExport {
+	return exportNamed("boards", change...)
+}
+
+func exportNamed(name string, change ...func(*v1alpha1.ResourcePackageExportSpec)) *v1alpha1.ResourcePackageExport {
 	export := &v1alpha1.ResourcePackageExport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "boards", UID: "uid-boards", Generation: 1},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-" + name), Generation: 1},
 		Spec: v1alpha1.ResourcePackageExportSpec{
 			ConnectionRef: v1alpha1.ConnectionReference{Name: "insight"}, WorkspaceID: insightSpace, PackageName: packageOfBoard,
 			Resources: []v1alpha1.ExportedResource{{Type: "dashboard", ID: "d1"}}, TimeZone: "UTC", HistoryLimit: 7,

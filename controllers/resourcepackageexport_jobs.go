@@ -241,8 +241,10 @@ func (s *jobs) abandon(name types.NamespacedName) {
 // stop ends all jobs and waits until they have put away what they were at.
 func (s *jobs) stop() {
 	s.mu.Lock()
-	s.stopped = true
-	close(s.end())
+	if !s.stopped {
+		s.stopped = true
+		close(s.end())
+	}
 	for _, j := range s.known {
 		if j.cancel != nil {
 			j.cancel()

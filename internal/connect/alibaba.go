@@ -176,7 +176,7 @@ func (w alibabaIdentity) account(r *Resolver, limits rateLimits) (*Account, erro
 		keys = temporary(func(ctx context.Context) (opened[openapi.Keys], error) {
 			session, err := r.openSession(ctx, service, w)
 			return opened[openapi.Keys]{session.Keys, session.Expiration}, err
-		})
+		}, refusedLifetime)
 	}
 	account := &Account{
 		Endpoint: w.to.maxCompute, DataWorksEndpoint: w.to.dataWorks, DataWorksVersion: w.dataWorksVersion, Identity: w.fingerprint(), credential: keys,

@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 )
 
 const (
@@ -21,8 +23,9 @@ const (
 // credential hands out the keys that an account's calls are signed with: those of a Secret, or those of a session, which is renewed
 // before it ends. The account goes on being the same.
 type credential[K any] struct {
-	// open opens a session; nil if the keys are permanent.
-	open func(context.Context) (opened[K], error)
+	// open opens a session; nil if the keys are permanent. Once it was refused for its credentials, it is not called again for a while.
+	open    func(context.Context) (opened[K], error)
+	refusal time.Duration
 
 	session atomic.Pointer[session[K]]
 	// refused is set when the service refuses the session's keys.
@@ -54,9 +57,9 @@ func permanent[K any](keys K) *credential[K] {
 	return c
 }
 
-// temporary makes a credential of sessions.
-func temporary[K any](open func(context.Context) (opened[K], error)) *credential[K] {
-	return &credential[K]{turn: newTurn(), open: open}
+// temporary makes a credential of sessions. After a refusal, it waits before it asks again.
+func temporary[K any](open func(context.Context) (opened[K], error), refusal time.Duration) *credential[K] {
+	return &credential[K]{turn: newTurn(), open: open, refusal: refusal}
 }
 
 // present returns the keys of the present session, the zero K if there is none yet.
@@ -106,6 +109,9 @@ func (c *credential[K]) renew(ctx context.Context, now time.Time) error {
 	usable, wait := c.usable(now), refusedLifetime
 	if usable {
 		wait = renewRetry
+	}
+	if cloud.CodeOf(c.failure) == cloud.AuthenticationFailed {
+		wait = max(wait, c.refusal)
 	}
 	switch {
 	case c.fresh(now):

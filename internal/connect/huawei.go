@@ -3,12 +3,17 @@ package connect
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/iam"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/insight"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
+
+// wrongPasswordPause is how long IAM is left alone that has refused a password: five refusals within a quarter of an hour lock the user, for
+// people as well. A corrected password is another identity, and does not wait.
+const wrongPasswordPause = 5 * time.Minute
 
 // huaweiIdentity is an identity of Huawei Cloud: a key or a token, or the user whom tokens are issued for.
 type huaweiIdentity struct {
@@ -98,7 +103,7 @@ func (w huaweiIdentity) account(r *Resolver, _ rateLimits) (*Account, error) {
 		keys = temporary(func(ctx context.Context) (opened[insight.Credentials], error) {
 			token, err := service.CreateToken(ctx, w.user, w.projectID)
 			return opened[insight.Credentials]{insight.Credentials{Token: token.Value}, token.Expiration}, err
-		})
+		}, wrongPasswordPause)
 	}
 	client, err := insight.New(insight.Config{
 		Endpoint: w.insight, ProjectID: w.projectID, Credential: huaweiCredential{keys}, HTTPClient: r.HTTP, Timeout: r.CallTimeout,
