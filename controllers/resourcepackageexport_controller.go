@@ -23,7 +23,8 @@ import (
 
 // An export is a job and no state that could be compared: one call that answers with a stream. So this kind has a Reconcile of its own. A
 // pass never waits for a stream: it starts a job, or looks how far it is. Its steps are in the other files of this name: due (when an export
-// runs), run (its stages), jobs (what is under way in this process), storage (where it is stored), history (what is kept), leave.
+// runs), run (its stages), jobs (what is under way in this process), recover (what an attempt has left behind), storage (where it is stored),
+// history (what is kept), leave.
 
 const (
 	// progressInterval is how often a running export tells how far it is.
