@@ -23,7 +23,7 @@ func (p *exportPass) prune(ctx context.Context) error {
 	// What is listed twice is kept.
 	surplus = slices.DeleteFunc(slices.Clone(surplus), func(file v1alpha1.StoredExport) bool { return slices.ContainsFunc(kept, isAt(file)) })
 	left, err := p.removeAll(ctx, to, surplus)
-	p.obj.Status.Exports = append(kept, left...)
+	p.obj.Status.Exports = slices.Concat(kept, left)
 	return err
 }
 
