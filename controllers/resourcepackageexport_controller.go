@@ -6,9 +6,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
@@ -45,6 +47,8 @@ type ExportOptions struct {
 	MaxBytes int64
 	// Transport is the way to object storages; nil means http.DefaultTransport.
 	Transport http.RoundTripper
+	// StorageTimeout bounds what one pass does with a destination; 0 means 30 seconds.
+	StorageTimeout time.Duration
 }
 
 // ResourcePackageExportReconciler exports what ResourcePackageExports ask for, when they ask for it, and stores it.
@@ -96,6 +100,9 @@ func (r *ResourcePackageExportReconciler) pass(ctx context.Context, obj *v1alpha
 		// It wakes the object when it has ended.
 		p.job.cancel()
 	}
+	if deleting || obj.IsSuspended() {
+		r.jobs.leave(client.ObjectKeyFromObject(obj))
+	}
 	switch {
 	case p.job != nil && !p.job.isDone():
 		return p.watch(ctx)
@@ -120,6 +127,8 @@ type exportPass struct {
 	obj, stored *v1alpha1.ResourcePackageExport
 	// job is what is under way in this process, nil if there is nothing.
 	job *job
+	// failedJob tells that the job has failed. It is dropped when that is on record: should the write be lost, it is settled again.
+	failedJob bool
 	// sleep is how long the object may be left alone; 0 for ever. retry tells that what has failed is tried again by then.
 	sleep time.Duration
 	retry bool
@@ -160,6 +169,7 @@ func (p *exportPass) watch(ctx context.Context) (ctrl.Result, error) {
 	now, run := p.Clock.Now(), p.obj.Status.Run
 	if run != nil && !p.obj.IsSuspended() && p.obj.DeletionTimestamp.IsZero() && now.Sub(p.job.told) >= progressInterval {
 		run.BytesReceived, p.job.told = p.job.received.Load(), now
+		p.job.run = run.DeepCopy()
 	}
 	if err := p.Write(ctx, p.obj, p.stored); err != nil {
 		return ctrl.Result{}, err
@@ -181,22 +191,25 @@ func (p *exportPass) addFinalizer(ctx context.Context) error {
 }
 
 // givenUp says that an export goes on when the object does.
-var givenUp = conditions.Wait(v1alpha1.ReasonExportRunning, "suspended; the export that was under way is made when the object is resumed")
+var givenUp = conditions.Wait(v1alpha1.ReasonExportRunning, "suspended; the export that is due is made when the object is resumed")
 
 // suspend gives up what is under way: it is made anew when the object is resumed.
 func (p *exportPass) suspend(ctx context.Context) error {
+	var failure error
 	if p.job != nil {
-		_, err := p.settle(ctx)
-		switch {
-		case err != nil && !conditions.Explains(err):
-			return err
-		case err != nil:
-			conditions.Set(p.obj, conditions.FromError(err))
-		case p.obj.Status.Run != nil:
-			conditions.Set(p.obj, conditions.FromError(givenUp))
-		default:
-			conditions.Set(p.obj, exported)
+		if _, failure = p.settle(ctx); failure != nil && !conditions.Explains(failure) {
+			return failure
 		}
+	}
+	ready := conditions.ReadyCondition(p.obj)
+	switch running := ready != nil && ready.Reason == v1alpha1.ReasonExportRunning; {
+	case failure != nil:
+		conditions.Set(p.obj, conditions.FromError(failure))
+	case !running:
+	case p.obj.Status.Run == nil && p.obj.Status.ExportedSpec == fingerprint(p.obj):
+		conditions.Set(p.obj, exported)
+	default:
+		conditions.Set(p.obj, conditions.FromError(givenUp))
 	}
 	conditions.SetSuspended(p.obj)
 	if err := p.Write(ctx, p.obj, p.stored); err != nil {
@@ -227,6 +240,9 @@ func (p *exportPass) conclude(ctx context.Context, failure error) (ctrl.Result, 
 	if err := p.Write(ctx, p.obj, p.stored); err != nil {
 		return ctrl.Result{}, err
 	}
+	if p.failedJob {
+		p.drop()
+	}
 	p.tellNotes()
 	if outcome.Reason != v1alpha1.ReasonExportRunning {
 		p.Warn(p.obj, p.stored, outcome)
@@ -237,7 +253,7 @@ func (p *exportPass) conclude(ctx context.Context, failure error) (ctrl.Result, 
 		p.within(conditions.Jitter(secretPoll, 0))
 	case outcome.RetryAfter > 0:
 		p.within(outcome.RetryAfter)
-	default:
+	case p.sleep == 0 || p.sleep > lastRetry:
 		return ctrl.Result{}, failure
 	}
 	return ctrl.Result{RequeueAfter: p.sleep, Priority: new(handler.LowPriority)}, nil
@@ -246,7 +262,8 @@ func (p *exportPass) conclude(ctx context.Context, failure error) (ctrl.Result, 
 // isTriedAgain tells whether the export under way has failed before, and the object says so.
 func (p *exportPass) isTriedAgain() bool {
 	run := p.obj.Status.Run
-	return run != nil && run.Attempts > 1 && conditions.IsCurrent(p.obj) && !conditions.IsReady(p.obj)
+	return run != nil && run.Attempts > 1 && conditions.IsCurrent(p.obj) && !conditions.IsReady(p.obj) &&
+		!apimeta.IsStatusConditionTrue(p.obj.Status.Conditions, v1alpha1.StalledCondition)
 }
 
 // release lets the object go.

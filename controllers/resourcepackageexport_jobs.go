@@ -32,7 +32,8 @@ type job struct {
 	received atomic.Int64
 	// run is what the status last said of it. It is what counts: a status that is read may be late, or changed by somebody.
 	run *v1alpha1.ExportRun
-	// packageName is the package's, and last the newest export before.
+	// patience bounds looks at the destination. packageName is the package's, and last the newest export before.
+	patience    time.Duration
 	packageName string
 	last        *v1alpha1.StoredExport
 
@@ -107,6 +108,8 @@ func (j *job) receive(ctx context.Context, account *connect.Account, request ins
 
 // look looks for the last export, and for what has the name of the new one. Who may store need not be allowed to.
 func (j *job) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, j.patience)
+	defer cancel()
 	if last := j.last; last != nil && last.SHA256 == j.file.SHA256 && j.to.holds(*last) {
 		size, found, err := j.to.Find(ctx, last.Location)
 		if err == nil && found && size == last.SizeBytes {
@@ -215,6 +218,13 @@ func (s *jobs) start(j *job, work func(context.Context) error, wake func()) {
 	})
 }
 
+// leave takes an object out of the queue.
+func (s *jobs) leave(name types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(w waiter) bool { return w.name == name })
+}
+
 // drop forgets a job that has ended.
 func (s *jobs) drop(obj client.Object) {
 	s.mu.Lock()
@@ -224,6 +234,7 @@ func (s *jobs) drop(obj client.Object) {
 
 // abandon ends the job of an object that is gone without having been let go.
 func (s *jobs) abandon(name types.NamespacedName) {
+	s.leave(name)
 	s.mu.Lock()
 	j := s.known[name]
 	delete(s.known, name)
@@ -234,7 +245,7 @@ func (s *jobs) abandon(name types.NamespacedName) {
 	j.cancel()
 	go func() {
 		<-j.done
-		j.close()
+		_ = j.close() //nolint:errcheck // there is no object any more to put it on record
 	}()
 }
 
@@ -255,15 +266,16 @@ func (s *jobs) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.known {
-		j.close()
+		_ = j.close() //nolint:errcheck // the next process removes it
 	}
 }
 
 // close gives up what was received and not stored.
-func (j *job) close() {
-	if j.partial != nil {
-		_ = j.partial.Close() //nolint:errcheck // what cannot be removed now is removed before the next export
+func (j *job) close() error {
+	if j.partial == nil {
+		return nil
 	}
+	return j.partial.Close()
 }
 
 // progress is how many bytes each running export has received.

@@ -14,14 +14,17 @@ import (
 
 // leave lets an object go that is being deleted. Nothing is under way any more.
 func (p *exportPass) leave(ctx context.Context) (ctrl.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
-	defer cancel()
 	p.endJob()
-	if p.obj.IsSuspended() {
-		return ctrl.Result{}, p.release(ctx, warning, "suspended: what is stored was left as it is")
+	var err error
+	if !p.obj.IsSuspended() {
+		err = p.takeAway(ctx)
 	}
-	err := p.takeAway(ctx)
 	switch {
+	case p.obj.IsSuspended():
+		if run := p.obj.Status.Run; run != nil && run.Destination != "" {
+			p.noteLeftBehind(run.Destination)
+		}
+		err = p.release(ctx, warning, "suspended: what is stored was left as it is")
 	case err == nil && p.obj.IsRetained():
 		err = p.release(ctx, corev1.EventTypeNormal, "retained: what is stored was left as it is")
 	case err == nil:
@@ -56,6 +59,8 @@ func (p *exportPass) endJob() {
 
 // takeAway removes what an interrupted attempt has left behind and, unless it is to be retained, what is stored.
 func (p *exportPass) takeAway(ctx context.Context) error {
+	ctx, cancel := p.inTime(ctx)
+	defer cancel()
 	run, files := p.obj.Status.Run, p.obj.Status.Exports
 	interrupted := run != nil && run.Destination != ""
 	if !interrupted && (p.obj.IsRetained() || len(files) == 0) {

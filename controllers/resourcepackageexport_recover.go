@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 )
 
@@ -37,12 +38,18 @@ func (p *exportPass) recover(ctx context.Context) error {
 	case found:
 		p.record(*file)
 		return p.finish(ctx)
-	case err != nil:
+	case err != nil && !p.wasDenied():
 		// Who may store need not be allowed to look, or to list what is not complete.
 		p.noteLeftBehind(file.Location)
 	}
 	p.putBack()
 	return nil
+}
+
+// wasDenied tells whether the destination has refused the attempt before, so that nothing came of it. It would be told after each attempt.
+func (p *exportPass) wasDenied() bool {
+	ready := conditions.ReadyCondition(p.obj)
+	return ready != nil && ready.Reason == v1alpha1.ReasonDestinationDenied
 }
 
 // lookInto removes what an attempt has not completed, and tells whether its file is there.

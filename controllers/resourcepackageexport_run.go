@@ -23,7 +23,7 @@ var errUnderWay = conditions.Wait(v1alpha1.ReasonExportRunning, "an export is un
 
 // run does what is due.
 func (p *exportPass) run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	ctx, cancel := p.inTime(ctx)
 	defer cancel()
 	if p.job != nil {
 		goesOn, err := p.settle(ctx)
@@ -31,6 +31,7 @@ func (p *exportPass) run(ctx context.Context) error {
 			return err
 		}
 	}
+	p.rememberKeys(ctx)
 	rests := p.rests()
 	if !rests {
 		if err := p.recover(ctx); err != nil {
@@ -41,7 +42,6 @@ func (p *exportPass) run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case p.obj.Status.Run == nil:
-		p.rememberKeys(ctx)
 		return p.prune(ctx)
 	case rests:
 		p.retryIn(p.obj.Status.Run.NextAttemptTime.Sub(p.Clock.Now()))
@@ -79,7 +79,7 @@ func (p *exportPass) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j := &job{uid: p.obj.UID, spec: fingerprint(p.obj), began: p.Clock.Now().Truncate(time.Second), to: to, packageName: p.obj.Spec.PackageName}
+	j := &job{uid: p.obj.UID, spec: fingerprint(p.obj), began: p.Clock.Now().Truncate(time.Second), to: to, packageName: p.obj.Spec.PackageName, patience: p.patience()}
 	if !p.jobs.add(p.obj, j, p.Clock.Now()) {
 		p.retryIn(slotPoll)
 		return conditions.Wait(v1alpha1.ReasonExportRunning, "waiting for other exports to end")
@@ -165,11 +165,19 @@ func (p *exportPass) settle(ctx context.Context) (goesOn bool, err error) {
 // interrupted forgets a job that came to nothing. What it may have left behind at its destination stays on record; the next attempt looks
 // for it.
 func (p *exportPass) interrupted(j *job) {
+	p.end(j)
+	// It has not failed.
+	p.obj.Status.Run.Attempts = max(p.obj.Status.Run.Attempts-1, 0)
+	p.drop()
+}
+
+// end puts on record that a job came to nothing, and that nothing is left of it where that is sure.
+func (p *exportPass) end(j *job) {
 	p.obj.Status.Run.BytesReceived = 0
-	if !j.storing {
+	code := destination.CodeOf(j.err)
+	if removed := j.close() == nil; removed && (!j.storing || code == destination.Exists || code == destination.Corrupt) {
 		p.putBack()
 	}
-	p.drop()
 }
 
 // putBack puts a run back to before its attempt, of which nothing is left.
@@ -182,7 +190,7 @@ func (p *exportPass) putBack() {
 func (p *exportPass) drop() {
 	if p.job != nil {
 		p.jobs.drop(p.obj)
-		p.job.close()
+		_ = p.job.close() //nolint:errcheck // what cannot be removed now is on record, and is removed before the next export
 		p.job = nil
 	}
 }
@@ -205,11 +213,8 @@ func (p *exportPass) failed(j *job, cause error) error {
 	if costly[outcome.Reason] {
 		wait = max(wait, min(now.Sub(j.began), longestRest))
 	}
-	p.interrupted(j)
-	if destination.CodeOf(cause) != destination.Unavailable {
-		// The destination has answered, and put away what there was.
-		p.putBack()
-	}
+	p.end(j)
+	p.failedJob = true
 	run.NextAttemptTime = new(metav1.NewTime(now.Add(conditions.Jitter(wait, 0)).Truncate(time.Second)))
 	p.retryIn(run.NextAttemptTime.Sub(now))
 	return err
@@ -280,13 +285,13 @@ func (p *exportPass) isTaken(ctx context.Context, j *job) (bool, error) {
 
 // record adds an export to those that are stored, unless a write whose answer was lost has done that already.
 func (p *exportPass) record(file v1alpha1.StoredExport) {
+	p.note(corev1.EventTypeNormal, "Exported", "Export", fmt.Sprintf("stored %s, %d bytes", file.Location, file.SizeBytes))
 	if slices.ContainsFunc(p.obj.Status.Exports, isAt(file)) {
 		return
 	}
 	file.CompletedAt = new(metav1.NewTime(p.Clock.Now().Truncate(time.Second)))
 	p.obj.Status.Exports = append([]v1alpha1.StoredExport{file}, p.obj.Status.Exports...)
 	p.forgetSurplus()
-	p.note(corev1.EventTypeNormal, "Exported", "Export", fmt.Sprintf("stored %s, %d bytes", file.Location, file.SizeBytes))
 }
 
 // isAt tells of files whether they are the same one.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -17,8 +18,18 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 )
 
-// storageTimeout bounds what a pass does with a destination: it is to look, and to remove, and must not wait for one that does not answer.
+// storageTimeout bounds what a pass does with a destination, unless options say otherwise: it is to look, and to remove, and must not wait
+// for one that does not answer.
 const storageTimeout = 30 * time.Second
+
+// inTime bounds what a pass does with a destination.
+func (p *exportPass) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, p.patience())
+}
+
+func (p *exportPass) patience() time.Duration {
+	return cmp.Or(p.Exports.StorageTimeout, storageTimeout)
+}
 
 // unnamed stands for the name of a file that was received and had none yet.
 const unnamed = "unnamed"
@@ -75,7 +86,7 @@ func (p *exportPass) objectStorage(ctx context.Context, spec *v1alpha1.ObjectSto
 
 // storageKeys reads the keys of a bucket. A namespace that is deleted loses its Secrets first, so the last keys serve then, where they did.
 func (p *exportPass) storageKeys(ctx context.Context, spec *v1alpha1.ObjectStorageDestination) (connect.StorageKeys, error) {
-	where := spec.Endpoint + "/" + spec.Bucket
+	where := strings.TrimSuffix(spec.Endpoint, "/") + "/" + spec.Bucket
 	keys, err := p.Accounts.StorageKeys(ctx, p.obj.Namespace, spec)
 	if err == nil {
 		p.keys.keep(p.obj.UID, where, keys)

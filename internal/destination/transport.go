@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// standstill is how long a connection may move nothing, in either direction, while a request or its answer is under way.
+	// standstill is how long a service may take nothing of a request that is being sent.
 	standstill = 2 * time.Minute
 	// answerTimeout is how long a service may take to answer what it has received whole: to put the parts of a large file together, above all.
 	answerTimeout = 10 * time.Minute
