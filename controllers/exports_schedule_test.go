@@ -192,6 +192,34 @@ func TestTwoNeverRunAtOnce(t *testing.T) {
 	}
 }
 
+// TestTheNextTimeIsKept: at status.nextScheduleTime there is a run, whatever a clock that was wrong, or somebody else, has left in the status.
+func TestTheNextTimeIsKept(t *testing.T) {
+	tests := map[string]func(*simulation) *metav1.Time{
+		"handled until next year, when a clock was wrong": func(s *simulation) *metav1.Time { return new(metav1.NewTime(s.clock.Now().AddDate(1, 0, 0))) },
+		"handled until nobody knows when":                 func(*simulation) *metav1.Time { return nil },
+	}
+	for name, until := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := simulate(t, func(s *v1alpha1.ResourcePackageExportSpec) { s.Schedule = "0 3 * * *" })
+			s.exporting(s.export)
+			found := stored(s.harness, s.export)
+			found.Status.ScheduleHandledUntil = until(s)
+			s.must(s.kube.Status().Update(t.Context(), found))
+			s.restart()
+			found, _ = s.exporting(s.export)
+			at := found.Status.NextScheduleTime
+			if at == nil {
+				t.Fatal("no nextScheduleTime")
+			}
+			s.until(at.Add(time.Second))
+			found, _ = s.exporting(s.export)
+			if len(found.Status.Exports) != 2 {
+				t.Errorf("the status said that the schedule is due at %s, and then nothing was exported", at)
+			}
+		})
+	}
+}
+
 func simulate(t *testing.T, change ...func(*v1alpha1.ResourcePackageExportSpec)) *simulation {
 	t.Helper()
 	h, _ := exportWorld(t)

@@ -277,6 +277,24 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestAFileThatCannotBeRemovedKeepsNoOthers: all else that is beyond historyLimit is removed.
+func TestAFileThatCannotBeRemovedKeepsNoOthers(t *testing.T) {
+	h, root := exportWorld(t)
+	export := newExport(func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 2 })
+	h.create(export)
+	found, _ := h.exporting(export)
+	first := filepath.Join(root, found.Status.Exports[0].Location)
+	h.must(firstError(os.Remove(first), os.MkdirAll(filepath.Join(first, "something"), 0o750)))
+	for range 8 {
+		h.advance(time.Minute)
+		h.annotate(export, v1alpha1.RequestedAtAnnotation, h.clock.Now().String())
+		found, _ = h.exporting(export)
+	}
+	if n := len(found.Status.Exports); n > 3 {
+		t.Errorf("%d exports are kept with a limit of 2, because one cannot be removed", n)
+	}
+}
+
 func TestAnUnchangedExportIsStoredOnce(t *testing.T) {
 	h, root := exportWorld(t)
 	export := newExport(func(s *v1alpha1.ResourcePackageExportSpec) { s.SkipUnchanged = true })
@@ -303,6 +321,22 @@ func TestAnUnchangedExportIsStoredOnce(t *testing.T) {
 	fourth := again()
 	if fourth.Status.Exports[0].Location == newest.Location || !slices.Contains(visible(t, root), fourth.Status.Exports[0].Location) {
 		t.Errorf("removed: %+v", fourth.Status.Exports)
+	}
+}
+
+// TestAnUnchangedExportIsStoredWhereTheSpecSays now, though the same package is at the place that it named before.
+func TestAnUnchangedExportIsStoredWhereTheSpecSays(t *testing.T) {
+	h, root := exportWorld(t)
+	export := newExport(func(s *v1alpha1.ResourcePackageExportSpec) { s.SkipUnchanged = true })
+	h.create(export)
+	h.exporting(export)
+	h.advance(time.Minute)
+	edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.Destination.Directory.Path = "weekly" })(h, export)
+	found, _ := h.exporting(export)
+	mustBe(t, found, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	newest := found.Status.Exports[0]
+	if newest.Location != namespace+"/weekly/"+newest.Name || !slices.Contains(visible(t, root), newest.Location) {
+		t.Errorf("the newest is %s, there are %q", newest.Location, visible(t, root))
 	}
 }
 
