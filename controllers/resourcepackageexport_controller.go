@@ -91,22 +91,12 @@ func (r *ResourcePackageExportReconciler) Progress() map[types.NamespacedName]in
 }
 
 func (r *ResourcePackageExportReconciler) pass(ctx context.Context, obj *v1alpha1.ResourcePackageExport) (ctrl.Result, error) {
-	deleting := !obj.DeletionTimestamp.IsZero()
 	p := &exportPass{ResourcePackageExportReconciler: r, obj: obj, stored: engine.Snapshot(obj), job: r.jobs.of(obj)}
-	if p.job != nil && p.job.uid == obj.UID {
-		obj.Status.Run = p.job.run.DeepCopy()
-	}
-	if p.job != nil && (deleting || obj.IsSuspended() || !p.job.isFor(obj)) {
-		// It wakes the object when it has ended.
-		p.job.cancel()
-	}
-	if deleting || obj.IsSuspended() {
-		r.jobs.leave(client.ObjectKeyFromObject(obj))
-	}
+	p.takeUp()
 	switch {
 	case p.job != nil && !p.job.isDone():
 		return p.watch(ctx)
-	case deleting:
+	case !obj.DeletionTimestamp.IsZero():
 		return p.leave(ctx)
 	case obj.IsSuspended():
 		return ctrl.Result{}, p.suspend(ctx)
@@ -119,6 +109,21 @@ func (r *ResourcePackageExportReconciler) pass(ctx context.Context, obj *v1alpha
 		return ctrl.Result{}, err
 	}
 	return p.conclude(ctx, err)
+}
+
+// takeUp lets what goes on in this process count for more than what the status says of it, and ends what is not wanted any more.
+func (p *exportPass) takeUp() {
+	if p.job != nil && p.job.uid == p.obj.UID {
+		p.obj.Status.Run = p.job.run.DeepCopy()
+	}
+	ends := !p.obj.DeletionTimestamp.IsZero() || p.obj.IsSuspended()
+	if ends {
+		p.jobs.leave(client.ObjectKeyFromObject(p.obj))
+	}
+	if p.job != nil && (ends || !p.job.isFor(p.obj)) {
+		// It wakes the object when it has ended.
+		p.job.cancel()
+	}
 }
 
 // exportPass is one pass over an export.
