@@ -36,6 +36,9 @@ func once(fault fakecloud.Fault) func(*harness) {
 	}
 }
 
+// cutStream ends the connection after some bytes of a package.
+var cutStream = fakecloud.Fault{Kind: fakecloud.FaultCutStream, Bytes: 100}
+
 // secretHas replaces what a Secret holds.
 func secretHas(name string, values map[string]string) func(*harness) {
 	return func(h *harness) {

@@ -2,6 +2,8 @@ package controllers_test
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -282,6 +284,89 @@ func TestFourThatAreAlwaysDueLeaveRoom(t *testing.T) {
 		}
 	}
 	t.Errorf("after forty stages of four others it has not been started: %s", describe(stored(h, waiting)))
+}
+
+// TestWhoDoesNotWaitAnyMore holds up nobody: there is room, and the next in line asks for it.
+func TestWhoDoesNotWaitAnyMore(t *testing.T) {
+	tests := map[string]func(*harness, *v1alpha1.ResourcePackageExport){
+		"deleted": func(h *harness, e *v1alpha1.ResourcePackageExport) {
+			h.must(h.kube.Delete(h.t.Context(), stored(h, e)))
+		},
+		"suspended": suspendExport,
+	}
+	for name, leave := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, _ := exportWorld(t)
+			busy := map[string]*v1alpha1.ResourcePackageExport{}
+			for _, name := range []string{"a", "b", "c", "d"} {
+				busy[name] = exportNamed(name, func(s *v1alpha1.ResourcePackageExportSpec) { s.Destination.Directory.Path = name })
+				h.create(busy[name])
+				h.onePass(busy[name])
+			}
+			first, second := exportNamed("first"), exportNamed("second")
+			for _, export := range []*v1alpha1.ResourcePackageExport{first, second} {
+				h.create(export)
+				h.onePass(export)
+			}
+			leave(h, first)
+			h.onePass(first)
+			for len(h.progress()) == 4 {
+				h.onePass(busy[h.awaken()])
+			}
+			h.advance(5 * time.Second)
+			h.onePass(second)
+			if len(h.progress()) < 4 {
+				t.Errorf("three exports are under way, and one goes on waiting: %s", describe(stored(h, second)))
+			}
+		})
+	}
+}
+
+// halted is a body of which no more than its first bytes come, until its reader gives up.
+type halted struct {
+	io.ReadCloser
+	rest    int
+	reached chan struct{}
+	ended   <-chan struct{}
+}
+
+func (b *halted) Read(p []byte) (int, error) {
+	if b.rest == 0 {
+		close(b.reached)
+		<-b.ended
+		return 0, errNetwork
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.rest)])
+	b.rest -= n
+	return n, err
+}
+
+// TestProgressDoesNotGoBack: a pass for another reason, a moment after the status said how far an export is, leaves that.
+func TestProgressDoesNotGoBack(t *testing.T) {
+	h, _ := exportWorld(t)
+	h.packageHas(threeParts)
+	reached, service := make(chan struct{}), openapi.NewHTTPClient()
+	next := service.Transport
+	service.Transport = way(func(r *http.Request) (*http.Response, error) {
+		response, err := next.RoundTrip(r)
+		if err == nil {
+			response.Body = &halted{ReadCloser: response.Body, rest: 1 << 20, reached: reached, ended: r.Context().Done()}
+		}
+		return response, err
+	})
+	h.operate(h.kube, service)
+	export := newExport()
+	h.create(export)
+	h.onePass(export)
+	<-reached
+	h.advance(11 * time.Second)
+	for range 2 {
+		h.onePass(export)
+		if got := stored(h, export).Status.Run.BytesReceived; got != 1<<20 {
+			t.Errorf("status.run.bytesReceived is %d, received are %d", got, 1<<20)
+		}
+		h.advance(time.Second)
+	}
 }
 
 // TestFailedExportsLeaveNothingOpen, however they fail.

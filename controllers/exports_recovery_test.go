@@ -36,6 +36,37 @@ func refusal(r *http.Request, status int) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}
 }
 
+// refuseRemovals lets the operator remove nothing from object storages.
+func (h *harness) refuseRemovals() {
+	h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if r.Method == http.MethodDelete {
+			return refusal(r, http.StatusForbidden), nil
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+// loseAWrite makes the next write to the API server fail.
+func (h *harness) loseAWrite() {
+	h.beforeWrite = func(int) error {
+		h.beforeWrite = nil
+		return errNetwork
+	}
+}
+
+// isSecondPart tells whether a request uploads the second part of an object.
+func isSecondPart(r *http.Request) bool {
+	return r.Method == http.MethodPut && r.URL.Query().Get("partNumber") == "2"
+}
+
+// threeParts is the size of a package that is uploaded in three parts, in bytes.
+const threeParts = 40 << 20
+
+// packageHas sets the size of the package, in bytes.
+func (h *harness) packageHas(size int64) {
+	h.must(h.cloud.SetInsightSize(dashboardAt[0], dashboardAt[1], dashboardAt[2], dashboardAt[3], size))
+}
+
 // withFiles lets the files of an export go with its object.
 func withFiles(s *v1alpha1.ResourcePackageExportSpec) { s.DeletionPolicy = v1alpha1.DeletionDelete }
 
@@ -58,7 +89,7 @@ func (h *harness) breakAtSecondPart() (away *atomic.Bool, reached chan struct{})
 		switch {
 		case away.Load():
 			return nil, errNetwork
-		case r.Method == http.MethodPut && r.URL.Query().Get("partNumber") == "2" && once.CompareAndSwap(false, true):
+		case isSecondPart(r) && once.CompareAndSwap(false, true):
 			away.Store(true)
 			close(reached)
 			<-r.Context().Done()
@@ -76,8 +107,7 @@ func TestAnUploadThatIsGivenUpIsAborted(t *testing.T) {
 		giveUp, goOn func(*harness, *v1alpha1.ResourcePackageExport)
 	}{
 		"suspended and resumed": {
-			edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.Suspend = true }),
-			edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.Suspend = false }),
+			suspendExport, resumeExport,
 		},
 		"edited":  {edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 3 }), nothing},
 		"deleted": {func(h *harness, e *v1alpha1.ResourcePackageExport) { h.delete(e) }, nothing},
@@ -86,7 +116,7 @@ func TestAnUploadThatIsGivenUpIsAborted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, s3 := bucketWorld(t)
-			h.must(h.cloud.SetInsightSize(dashboardAt[0], dashboardAt[1], dashboardAt[2], dashboardAt[3], 40<<20)) // three parts
+			h.packageHas(threeParts)
 			away, reached := h.breakAtSecondPart()
 			export := newExport(toBucket(s3), withFiles)
 			h.create(export)
@@ -239,22 +269,96 @@ func TestACorruptObjectIsNeverListed(t *testing.T) {
 	}
 }
 
-// TestAStoredExportIsToldOnce, though a write that follows meets a conflict.
+// TestAStoredExportIsToldOnce, though a write that says so, or the answer to it, is lost.
 func TestAStoredExportIsToldOnce(t *testing.T) {
-	h, _ := exportWorld(t)
-	export := newExport()
-	h.create(export)
-	h.beforeWrite = func(int) error {
-		if found := stored(h, export); len(found.Status.Exports) == 1 {
-			h.beforeWrite = nil
-			return errNetwork
+	tests := map[string]func(*harness) *func(int) error{
+		"though a write is lost":    func(h *harness) *func(int) error { return &h.beforeWrite },
+		"though its answer is lost": func(h *harness) *func(int) error { return &h.afterWrite },
+	}
+	for name, hook := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, _ := exportWorld(t)
+			export := newExport()
+			h.create(export)
+			at := hook(h)
+			*at = func(int) error {
+				if found := stored(h, export); len(found.Status.Exports) == 1 {
+					*at = nil
+					return errNetwork
+				}
+				return nil
+			}
+			for range 3 {
+				h.exporting(export)
+			}
+			if n := h.told("Normal Exported"); n != 1 {
+				t.Errorf("it was told %d times that the export was stored", n)
+			}
+		})
+	}
+}
+
+// TestKeysThatEndDuringAnUpload: what could not be aborted with the old keys is aborted with the new ones, or somebody is told.
+func TestKeysThatEndDuringAnUpload(t *testing.T) {
+	h, s3 := bucketWorld(t)
+	h.packageHas(threeParts)
+	var ended, once atomic.Bool
+	h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if isSecondPart(r) && once.CompareAndSwap(false, true) {
+			ended.Store(true)
 		}
-		return nil
+		if ended.Load() {
+			return refusal(r, http.StatusForbidden), nil
+		}
+		return next.RoundTrip(r)
+	})
+	export := newExport(toBucket(s3), withFiles)
+	h.create(export)
+	found, _ := h.exporting(export)
+	mustBe(t, found, metav1.ConditionFalse, v1alpha1.ReasonDestinationDenied)
+	ended.Store(false)
+	h.advance(10 * time.Minute)
+	found, _ = h.exporting(export)
+	mustBe(t, found, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	uploads, err := s3.Uploads(t.Context(), bucket)
+	h.must(err)
+	if len(uploads) > 0 && h.told("Warning LeftBehind") == 0 {
+		t.Errorf("parts of an upload that nobody knows of any more: %v", uploads)
 	}
-	for range 3 {
-		h.exporting(export)
-	}
-	if n := h.told("Normal Exported"); n != 1 {
-		t.Errorf("it was told %d times that the export was stored", n)
+}
+
+// TestLocationsOfAnySpelling are stored at, cleaned up, pruned and removed.
+func TestLocationsOfAnySpelling(t *testing.T) {
+	for _, prefix := range []string{"报表 2026/a b/", "a+b&c=d%20e#f?g/", "100%/~'()*!@$,;:", "é/ü%2F", "a%zz/"} {
+		t.Run(prefix, func(t *testing.T) {
+			t.Parallel()
+			h, s3 := bucketWorld(t)
+			h.packageHas(threeParts)
+			export := newExport(toBucket(s3), withFiles, func(s *v1alpha1.ResourcePackageExportSpec) {
+				s.HistoryLimit, s.PackageName, s.Destination.ObjectStorage.Prefix = 1, "月报 (a).b_c", prefix
+			})
+			h.create(export)
+			var away atomic.Bool
+			h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if isSecondPart(r) || away.Load() {
+					away.Store(true)
+					return nil, errNetwork
+				}
+				return next.RoundTrip(r)
+			})
+			h.exporting(export) // an upload is left
+			h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) { return next.RoundTrip(r) })
+			h.packageHas(1 << 20)
+			for range 2 {
+				h.advance(10 * time.Minute)
+				found, _ := h.exporting(export)
+				mustBe(t, found, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+				if diff := cmp.Diff(locations(found), inBucket(h, s3)); diff != "" {
+					t.Errorf("objects (-in status +there):\n%s", diff)
+				}
+				h.annotate(export, v1alpha1.RequestedAtAnnotation, h.clock.Now().String())
+			}
+			h.removeAll(export, s3)
+		})
 	}
 }

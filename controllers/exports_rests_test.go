@@ -1,10 +1,10 @@
 package controllers_test
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -66,9 +66,9 @@ func TestAFailureOutlivesASuspension(t *testing.T) {
 	h.create(export)
 	h.cloud.Inject(fakecloud.Fault{Service: "insight", Kind: fakecloud.FaultThrottle, RetryAfter: "60"}) // it rests for long
 	h.stages(export, 1)
-	edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.Suspend = true })(h, export)
+	suspendExport(h, export)
 	h.onePass(export)
-	edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.Suspend = false })(h, export)
+	resumeExport(h, export)
 	h.onePass(export)
 	mustBe(t, stored(h, export), metav1.ConditionFalse, v1alpha1.ReasonRemoteUnavailable)
 }
@@ -152,14 +152,46 @@ func TestAFailureThatRepeatsWritesNothing(t *testing.T) {
 		export := newExport(toBucket(s3), func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit = 1 })
 		h.create(export)
 		h.exporting(export)
-		h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-			if r.Method == http.MethodDelete {
-				return refusal(r, http.StatusForbidden), nil
-			}
-			return next.RoundTrip(r)
-		})
+		h.refuseRemovals()
 		h.advance(time.Minute)
 		h.annotate(export, v1alpha1.RequestedAtAnnotation, "now")
 		h.failsQuietly(export, v1alpha1.ReasonDestinationDenied)
 	})
+}
+
+// TestNotStalledWhileItRuns: nobody has to do anything any more about an export that is under way.
+func TestNotStalledWhileItRuns(t *testing.T) {
+	h, root := exportWorld(t)
+	export := newExport()
+	h.create(export)
+	once(cutStream)(h)
+	h.exporting(export)
+	h.exportOptions.Directory = ""
+	h.restart()
+	h.advance(time.Minute)
+	found, _ := h.exporting(export)
+	mustBe(t, found, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
+	h.exportOptions.Directory = root
+	h.restart()
+	h.onePass(export)
+	found = stored(h, export)
+	if len(h.progress()) != 1 || apimeta.IsStatusConditionTrue(found.Status.Conditions, v1alpha1.StalledCondition) {
+		t.Errorf("%d exports are under way, and the object says %s", len(h.progress()), describe(found))
+	}
+}
+
+// TestAFailureWhoseWriteIsLost: the next attempt rests all the same.
+func TestAFailureWhoseWriteIsLost(t *testing.T) {
+	h, _ := exportWorld(t)
+	export := newExport()
+	h.create(export)
+	h.cloud.Inject(fakecloud.Fault{Service: "insight", Kind: cutStream.Kind, Bytes: cutStream.Bytes})
+	h.stages(export, 1)
+	h.advance(50 * time.Minute)
+	h.loseAWrite()
+	h.onePass(export)
+	h.onePass(export)
+	if len(h.progress()) > 0 {
+		t.Error("after an attempt of 50 minutes, the next begins at once")
+	}
 }

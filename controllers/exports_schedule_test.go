@@ -220,6 +220,25 @@ func TestTheNextTimeIsKept(t *testing.T) {
 	}
 }
 
+// TestTheScheduleIsKeptThoughAnOldFileStays: the next pass comes when the next export is due, and not when the backoff of an error ends.
+func TestTheScheduleIsKeptThoughAnOldFileStays(t *testing.T) {
+	h, s3 := bucketWorld(t)
+	h.advance(beginning.Sub(h.clock.Now()))
+	h.refuseRemovals()
+	export := newExport(toBucket(s3), func(s *v1alpha1.ResourcePackageExportSpec) { s.HistoryLimit, s.Schedule = 1, "1 * * * *" })
+	h.create(export)
+	h.exporting(export)
+	h.annotate(export, v1alpha1.RequestedAtAnnotation, "now")
+	h.advance(2 * time.Second)
+	found, _ := h.exporting(export)
+	mustBe(t, found, metav1.ConditionFalse, v1alpha1.ReasonDestinationDenied)
+	due := found.Status.NextScheduleTime.Time
+	result, err := h.pass(export)
+	if next := h.clock.Now().Add(result.RequeueAfter); err != nil || result.RequeueAfter == 0 || next.After(due.Add(5*time.Second)) {
+		t.Errorf("an export is due at %v, and the next pass comes at %v: %v", due, next, err)
+	}
+}
+
 func simulate(t *testing.T, change ...func(*v1alpha1.ResourcePackageExportSpec)) *simulation {
 	t.Helper()
 	h, _ := exportWorld(t)

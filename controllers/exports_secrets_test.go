@@ -59,6 +59,34 @@ func TestRotatedKeysServeTheDeletion(t *testing.T) {
 	h.removeAll(export, s3)
 }
 
+// TestKeysAreRememberedWhileAnExportFails: the Secret goes before the object, and since the restart no export has succeeded.
+func TestKeysAreRememberedWhileAnExportFails(t *testing.T) {
+	tests := map[string]func(*harness, *v1alpha1.ResourcePackageExport){
+		"and rests": func(h *harness, e *v1alpha1.ResourcePackageExport) {
+			once(cutStream)(h)
+			h.annotate(e, v1alpha1.RequestedAtAnnotation, "now")
+		},
+		"for its schedule is none": edits(func(s *v1alpha1.ResourcePackageExportSpec) { s.Schedule = "0 0 30 2 *" }),
+	}
+	for name, fail := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, s3 := bucketWorld(t)
+			export := newExport(toBucket(s3), withFiles)
+			h.create(export)
+			h.exporting(export)
+			fail(h, export)
+			found, _ := h.exporting(export)
+			if conditionIsTrue(found) {
+				t.Fatalf("it has not failed: %s", describe(found))
+			}
+			h.restart()
+			h.exporting(export) // it looks at all objects when it starts
+			h.must(h.kube.Delete(t.Context(), bucketSecret(s3)))
+			h.removeAll(export, s3)
+		})
+	}
+}
+
 // exportsBy makes the operator find accounts by a resolver.
 func (h *harness) exportsBy(resolver *connect.Resolver) {
 	r := controllers.NewResourcePackageExportReconciler(h.kube, h.kube, controllers.Options{Accounts: resolver, Clock: h.clock, Exports: h.exportOptions}, h.wake)
