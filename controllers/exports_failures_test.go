@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -394,4 +395,26 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+// TestABucketThatIsFull: the object says so, and the export is made once there is room.
+func TestABucketThatIsFull(t *testing.T) {
+	h, s3 := bucketWorld(t)
+	export := newExport(toBucket(s3))
+	h.create(export)
+	h.exporting(export)
+	h.inTrouble(export, trouble{
+		begin: func(h *harness) {
+			h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if r.Method == http.MethodPut {
+					return refusal(r, http.StatusInsufficientStorage), nil
+				}
+				return next.RoundTrip(r)
+			})
+		},
+		end: func(h *harness) {
+			h.wayTo(func(r *http.Request, next http.RoundTripper) (*http.Response, error) { return next.RoundTrip(r) })
+		},
+		reason: v1alpha1.ReasonDestinationFull,
+	}, func() []string { return inBucket(h, s3) }, inBucket(h, s3))
 }
