@@ -46,24 +46,7 @@ func TestExports(t *testing.T) {
 	progress := func() map[types.NamespacedName]int64 {
 		return map[types.NamespacedName]int64{{Namespace: "n", Name: "first"}: 0, {Namespace: "n", Name: "second"}: 1 << 40}
 	}
-	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(metrics.Exports{Reader: reader, Progress: progress}); err != nil {
-		t.Fatal(err)
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			name := strings.TrimPrefix(family.GetName(), "maxcompute_operator_export_")
-			for _, label := range m.GetLabel() {
-				name += " " + label.GetName() + "=" + label.GetValue()
-			}
-			got[name] = m.GetGauge().GetValue()
-		}
-	}
+	got := gathered(t, metrics.Exports{Reader: reader, Progress: progress}, "maxcompute_operator_export_")
 	want := map[string]float64{
 		"failed_attempts name=new namespace=n": 0, "failed_attempts name=waits namespace=n": 0, "failed_attempts name=first namespace=n": 0,
 		"failed_attempts name=second namespace=n": 1, "failed_attempts name=failed-twice namespace=n": 2, "failed_attempts name=done namespace=n": 0,

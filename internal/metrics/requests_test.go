@@ -44,24 +44,7 @@ func TestRequests(t *testing.T) {
 		granted("ended-by-the-service", time.Hour, false, false),
 		granted("not-over", -time.Hour, false, true),
 	).Build()
-	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(metrics.Requests{Reader: reader, Clock: clocktesting.NewFakePassiveClock(now)}); err != nil {
-		t.Fatal(err)
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			name := strings.TrimPrefix(family.GetName(), "maxcompute_operator_permission_")
-			for _, label := range m.GetLabel() {
-				name += " " + label.GetName() + "=" + label.GetValue()
-			}
-			got[name] = m.GetGauge().GetValue()
-		}
-	}
+	got := gathered(t, metrics.Requests{Reader: reader, Clock: clocktesting.NewFakePassiveClock(now)}, "maxcompute_operator_permission_")
 	want := map[string]float64{
 		"request_oldest_pending_seconds": 3600, "request_overdue_expiries": 1,
 		"requests state=": 1, "requests state=Pending": 2, "requests state=Approved": 0, "requests state=Granted": 5, "requests state=PartiallyGranted": 0,
@@ -70,4 +53,28 @@ func TestRequests(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
+}
+
+// gathered is what a collector tells, by the names of metrics without their prefix, and their labels.
+func gathered(t *testing.T, collector prometheus.Collector, prefix string) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(collector); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := strings.TrimPrefix(family.GetName(), prefix)
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetName() + "=" + label.GetValue()
+			}
+			values[name] = m.GetGauge().GetValue()
+		}
+	}
+	return values
 }
