@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -34,6 +35,9 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/destination"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 )
+
+// version is set when a release is built.
+var version = "dev"
 
 // leaderElectionID names the lease of the active replica.
 const leaderElectionID = "manager.maxcompute-operator.io"
@@ -50,6 +54,7 @@ type flags struct {
 	endpointSuffixes                    string
 	allowInsecureEndpoints              bool
 	exportDirectory, maxExportSize      string
+	version                             bool
 	zap                                 zap.Options
 }
 
@@ -69,6 +74,7 @@ func parseFlags() flags {
 	flag.BoolVar(&f.allowInsecureEndpoints, "allow-insecure-endpoints", false, "Allow endpoints of any host and without TLS. For development only: whoever writes a Connection then chooses where signed requests go.")
 	flag.StringVar(&f.exportDirectory, "export-directory", "", "Directory, on a mounted volume, that ResourcePackageExports may store exports below; empty means that they cannot.")
 	flag.StringVar(&f.maxExportSize, "max-export-size", "4Gi", "How large an exported package may be. Packages for object storage are received in the directory for temporary files (TMPDIR); up to four exports run at a time.")
+	flag.BoolVar(&f.version, "version", false, "Print the version and exit.")
 	// A stack trace below every failed call to the cloud says nothing about it.
 	f.zap.StacktraceLevel = zapcore.PanicLevel
 	f.zap.BindFlags(flag.CommandLine)
@@ -78,6 +84,10 @@ func parseFlags() flags {
 
 func main() {
 	f := parseFlags()
+	if f.version {
+		fmt.Println(version)
+		return
+	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.zap)))
 	if err := run(f); err != nil {
 		fmt.Fprintln(os.Stderr, "manager:", err)
@@ -114,19 +124,22 @@ func run(f flags) error {
 		return err
 	}
 	ctx := ctrl.SetupSignalHandler()
+	calls, passes := metrics.NewCalls(), metrics.NewPasses(clock.RealClock{})
+	ctrlmetrics.Registry.MustRegister(metrics.NewBuild(version), calls, passes)
 	shared := controllers.Options{
+		Passes:          passes,
 		Clock:           clock.RealClock{},
 		DefaultInterval: f.defaultInterval,
 		Concurrency:     f.concurrency,
 		MaxRevocations:  f.maxRevocations,
-		Exports:         controllers.ExportOptions{Directory: f.exportDirectory, MaxBytes: maxExportSize.Value(), Transport: destination.NewTransport()},
+		Exports:         controllers.ExportOptions{Directory: f.exportDirectory, MaxBytes: maxExportSize.Value(), Transport: metrics.ObjectStorage{Next: destination.NewTransport(), Calls: calls}},
 		Accounts: &connect.Resolver{
 			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Tokens: mgr.GetClient().SubResource("token"),
-			HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{},
+			HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{}, Observer: calls,
 			Endpoints: connect.EndpointPolicy{AllowedSuffixes: split(f.endpointSuffixes), AllowInsecure: f.allowInsecureEndpoints},
 		},
 	}
-	if err := controllers.SetupConnection(mgr, shared); err != nil {
+	if err := errors.Join(controllers.SetupConnection(mgr, shared), controllers.SetupMetrics(mgr, shared)); err != nil {
 		return err
 	}
 	for _, setup := range []func(context.Context, ctrl.Manager, controllers.Options) error{

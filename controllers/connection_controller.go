@@ -19,6 +19,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 )
 
 // +kubebuilder:rbac:groups=maxcompute-operator.io,resources=connections;clusterconnections,verbs=get;list;watch;patch
@@ -43,6 +44,8 @@ type ConnectionReconciler struct {
 	DefaultInterval time.Duration
 	// Cluster makes it a reconciler of ClusterConnections.
 	Cluster bool
+	// Passes counts what is found. It may be nil.
+	Passes *metrics.KindPasses
 }
 
 // Reconcile checks one connection.
@@ -65,6 +68,9 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 	failure := r.check(ctx, connection)
 	if failure != nil && (conditions.IsShutdown(ctx, failure) || !conditions.Explains(failure)) {
 		return ctrl.Result{}, failure
+	}
+	if failure == nil {
+		r.Passes.Looked(connection.GetUID())
 	}
 	return r.conclude(ctx, connection, stored, failure)
 }

@@ -30,7 +30,7 @@ func SetupConnection(mgr ctrl.Manager, options Options) error {
 	for _, cluster := range []bool{false, true} {
 		r := &ConnectionReconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("connection-controller"), Accounts: options.Accounts,
-			DefaultInterval: options.DefaultInterval, Cluster: cluster,
+			DefaultInterval: options.DefaultInterval, Cluster: cluster, Passes: options.Passes.Kind(connectionKind(cluster)),
 		}
 		b := ctrl.NewControllerManagedBy(mgr).For(connect.New(cluster), builder.WithPredicates(requested())).WithOptions(options.controller())
 		for _, k := range kinds {
@@ -39,6 +39,13 @@ func SetupConnection(mgr ctrl.Manager, options Options) error {
 		failures = append(failures, b.Complete(r))
 	}
 	return errors.Join(failures...)
+}
+
+func connectionKind(cluster bool) string {
+	if cluster {
+		return "ClusterConnection"
+	}
+	return "Connection"
 }
 
 // usabilityChanged lets through changes of a connection that the objects using it are waiting for, or that they must know of.

@@ -4,11 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics/metricstest"
 )
 
 var (
@@ -84,13 +85,9 @@ func TestGivenUpIsNotFailed(t *testing.T) {
 		resumeExport(h, export)
 	}
 	h.onePass(export)
-	registry := prometheus.NewRegistry()
-	h.must(registry.Register(metrics.Exports{Reader: h.kube, Progress: h.progress}))
-	families, err := registry.Gather()
-	h.must(err)
-	for _, family := range families {
-		if family.GetName() == "maxcompute_operator_export_failed_attempts" && family.GetMetric()[0].GetGauge().GetValue() != 0 {
-			t.Errorf("none has failed, and the metric says %v", family.GetMetric()[0].GetGauge().GetValue())
+	for name, value := range metricstest.Gather(t, metrics.Exports{Reader: h.kube, Clock: clock.RealClock{}, Progress: h.progress}) {
+		if strings.HasSuffix(name, "state=Failing") && value != 0 {
+			t.Errorf("none has failed, and the metric says %s: %v", name, value)
 		}
 	}
 }

@@ -3,8 +3,10 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,6 +46,8 @@ type Options struct {
 	MaxRevocations int
 	// Concurrency is how many objects of a kind are worked on at a time.
 	Concurrency int
+	// Passes counts what controllers find and do. It may be nil.
+	Passes *metrics.Passes
 	// Exports are what exports need besides.
 	Exports ExportOptions
 }
@@ -107,7 +111,7 @@ func SetupPermissionApply(ctx context.Context, mgr ctrl.Manager, options Options
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.Complete(r), ctrlmetrics.Registry.Register(metrics.Requests{Reader: mgr.GetClient(), Clock: options.Clock}))
+	return errors.Join(b.Complete(r), whileLeading(mgr, metrics.Requests{Reader: mgr.GetClient(), Clock: options.Clock}))
 }
 
 // SetupResourcePackageExport adds the controller of ResourcePackageExports to a manager, and their metrics.
@@ -122,8 +126,32 @@ func SetupResourcePackageExport(ctx context.Context, mgr ctrl.Manager, options O
 	return errors.Join(
 		b.WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).Complete(r),
 		mgr.Add(manager.RunnableFunc(r.StopWith)),
-		ctrlmetrics.Registry.Register(metrics.Exports{Reader: mgr.GetClient(), Progress: r.Progress}),
+		whileLeading(mgr, metrics.Exports{Reader: mgr.GetClient(), Clock: options.Clock, Progress: r.Progress}),
 	)
+}
+
+// SetupMetrics adds to a manager's metrics what there is to tell of all kinds.
+func SetupMetrics(mgr ctrl.Manager, options Options) error {
+	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+		return serve(ctx, metrics.Objects{
+			Reader: mgr.GetClient(), Clock: options.Clock, DefaultInterval: options.DefaultInterval, Passes: options.Passes, Since: options.Clock.Now(),
+		})
+	}))
+}
+
+// whileLeading has the replica that works, and no other, tell of objects, so that each counts once in a sum over replicas.
+func whileLeading(mgr ctrl.Manager, collector prometheus.Collector) error {
+	return mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return serve(ctx, collector) }))
+}
+
+// serve adds a collector to the manager's metrics until ctx is done.
+func serve(ctx context.Context, collector prometheus.Collector) error {
+	if err := ctrlmetrics.Registry.Register(collector); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	<-ctx.Done()
+	ctrlmetrics.Registry.Unregister(collector)
+	return nil
 }
 
 // common is what the controllers of all kinds that own a target watch.
@@ -151,17 +179,17 @@ func users(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*bui
 
 // NewProjectRoleReconciler makes the reconciler of ProjectRoles; its caller gives it a recorder of events.
 func NewProjectRoleReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.ProjectRole, roleState] {
-	return newReconciler(c, live, options, &projectRoleKind{options.targets(projectRoles, c)}, func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} })
+	return newReconciler(c, live, options, projectRoles, &projectRoleKind{options.targets(projectRoles, c)}, func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} })
 }
 
 // NewMaxComputePackageReconciler makes the reconciler of MaxComputePackages; its caller gives it a recorder of events.
 func NewMaxComputePackageReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.MaxComputePackage, packageState] {
-	return newReconciler(c, live, options, &packageKind{options.targets(maxComputePackages, c)}, func() *v1alpha1.MaxComputePackage { return &v1alpha1.MaxComputePackage{} })
+	return newReconciler(c, live, options, maxComputePackages, &packageKind{options.targets(maxComputePackages, c)}, func() *v1alpha1.MaxComputePackage { return &v1alpha1.MaxComputePackage{} })
 }
 
 // NewPackageInstallationReconciler makes the reconciler of PackageInstallations; its caller gives it a recorder of events.
 func NewPackageInstallationReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.PackageInstallation, installationState] {
-	return newReconciler(c, live, options, &installationKind{options.targets(packageInstallations, c)}, func() *v1alpha1.PackageInstallation { return &v1alpha1.PackageInstallation{} })
+	return newReconciler(c, live, options, packageInstallations, &installationKind{options.targets(packageInstallations, c)}, func() *v1alpha1.PackageInstallation { return &v1alpha1.PackageInstallation{} })
 }
 
 // NewPermissionApplyReconciler makes the reconciler of PermissionApplies; its caller gives it a recorder of events.
@@ -189,13 +217,16 @@ func (o Options) targets(k kind, reader client.Reader) targets {
 	return targets{kind: k, accounts: o.Accounts, reader: reader, clock: o.Clock, interval: o.DefaultInterval}
 }
 
-func newReconciler[O engine.Object, S any](c client.Client, live client.Reader, options Options, k engine.Kind[O, S], newObject func() O) *engine.Reconciler[O, S] {
+func newReconciler[O engine.Object, S any](
+	c client.Client, live client.Reader, options Options, k kind, adapter engine.Kind[O, S], newObject func() O,
+) *engine.Reconciler[O, S] {
 	return &engine.Reconciler[O, S]{
 		Store:           engine.Store[O]{Client: c, Live: live, New: newObject, Finalizer: v1alpha1.Finalizer},
 		Clock:           options.Clock,
-		Kind:            k,
+		Kind:            adapter,
 		DefaultInterval: options.DefaultInterval,
 		MaxRevocations:  options.MaxRevocations,
+		Passes:          options.Passes.Kind(k.name),
 	}
 }
 

@@ -169,7 +169,7 @@ func (w alibabaIdentity) key() string {
 func (w alibabaIdentity) account(r *Resolver, limits rateLimits) (*Account, error) {
 	keys := permanent(w.keys)
 	if w.opensSession() {
-		service, err := sts.New(sts.Config{Endpoint: w.to.sts, HTTPClient: r.HTTP, Timeout: r.CallTimeout, Now: r.Clock.Now})
+		service, err := sts.New(sts.Config{Endpoint: w.to.sts, HTTPClient: r.HTTP, Observer: r.Observer, Timeout: r.CallTimeout, Now: r.Clock.Now})
 		if err != nil {
 			return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
 		}
@@ -186,12 +186,13 @@ func (w alibabaIdentity) account(r *Resolver, limits rateLimits) (*Account, erro
 		},
 	}
 	account.dataWorks = dataWorksClients{allowed: r.Endpoints, config: dataworks.Config{
-		Endpoint: w.to.dataWorks, Credential: alibabaCredential{keys}, HTTPClient: r.HTTP, Limiter: account.limiters.dataWorks, Timeout: r.CallTimeout,
+		Endpoint: w.to.dataWorks, Credential: alibabaCredential{keys}, HTTPClient: r.HTTP, Limiter: account.limiters.dataWorks,
+		Observer: r.Observer, Timeout: r.CallTimeout,
 	}}
 	var err error
 	account.MaxCompute, err = maxcompute.New(maxcompute.Config{
 		Region: w.region, Endpoint: w.to.maxCompute, ODPSEndpoint: w.to.odps, Credential: alibabaCredential{keys}, HTTPClient: r.HTTP,
-		Limiter: account.limiters.maxCompute, Timeout: r.CallTimeout, PollInterval: r.PollInterval,
+		Limiter: account.limiters.maxCompute, Observer: r.Observer, Timeout: r.CallTimeout, PollInterval: r.PollInterval,
 	})
 	if err != nil {
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)

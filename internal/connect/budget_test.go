@@ -296,7 +296,7 @@ func TestWhatTheBudgetRefusesIsNotSent(t *testing.T) {
 	transport := openapi.Transport{Limiter: l, Timeout: time.Second}
 	for i := range 3 {
 		op := fmt.Sprint("call ", i)
-		err := transport.Do(t.Context(), op, func(context.Context) (*openapi.Answer, error) {
+		err := transport.Do(t.Context(), "Call", op, func(context.Context) (*openapi.Answer, error) {
 			t.Error("it was sent")
 			return nil, errors.New("sent")
 		}, nil)

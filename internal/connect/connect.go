@@ -21,6 +21,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/insight"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
@@ -46,6 +47,8 @@ type Resolver struct {
 	Endpoints EndpointPolicy
 	HTTP      *http.Client
 	Clock     clock.WithDelayedExecution
+	// Observer is told of all calls to cloud services. It may be nil.
+	Observer openapi.Observer
 	// CallTimeout and PollInterval are passed on to the clients; 0 means their defaults.
 	CallTimeout, PollInterval time.Duration
 

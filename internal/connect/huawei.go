@@ -96,7 +96,7 @@ func (w huaweiIdentity) key() string {
 func (w huaweiIdentity) account(r *Resolver, _ rateLimits) (*Account, error) {
 	keys := permanent(w.keys)
 	if w.user.Name != "" {
-		service, err := iam.New(iam.Config{Endpoint: w.iam, HTTPClient: r.HTTP, Timeout: r.CallTimeout, Now: r.Clock.Now})
+		service, err := iam.New(iam.Config{Endpoint: w.iam, HTTPClient: r.HTTP, Observer: r.Observer, Timeout: r.CallTimeout, Now: r.Clock.Now})
 		if err != nil {
 			return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)
 		}
@@ -106,7 +106,8 @@ func (w huaweiIdentity) account(r *Resolver, _ rateLimits) (*Account, error) {
 		}, wrongPasswordPause)
 	}
 	client, err := insight.New(insight.Config{
-		Endpoint: w.insight, ProjectID: w.projectID, Credential: huaweiCredential{keys}, HTTPClient: r.HTTP, Timeout: r.CallTimeout,
+		Endpoint: w.insight, ProjectID: w.projectID, Credential: huaweiCredential{keys}, HTTPClient: r.HTTP, Observer: r.Observer,
+		Timeout: r.CallTimeout,
 	})
 	if err != nil {
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidSpec, "%v", err)

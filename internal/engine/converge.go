@@ -51,8 +51,12 @@ func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done
 		if err != nil {
 			return so.done, "", err
 		}
+		r.Passes.Looked(obj.GetUID())
 		message := r.Kind.Report(obj, want, have)
 		p := r.Kind.Plan(obj, want, have)
+		if so.round == 0 && isDrift(ctx, obj, p) {
+			r.Passes.Drifted(obj.GetUID())
+		}
 		conditions.SetPending(obj, nil)
 		if stop, err := r.verdict(obj, p, so); stop {
 			conditions.SetDrift(obj, p.Steps)
@@ -79,6 +83,9 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, 
 		return true, conditions.Held(*p.Hold)
 	case p.Empty():
 		conditions.Settled(obj)
+		if len(p.Problems) == 0 {
+			r.Passes.Converged(obj.GetUID())
+		}
 		return true, partially(p, nil)
 	}
 	if refused := so.refused(p); len(refused) == len(p.Steps) {
@@ -98,6 +105,11 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, 
 		err = conditions.Unapproved(obj, p, r.MaxRevocations)
 	}
 	return err != nil, err
+}
+
+// isDrift tells whether an object that was as specified is not any more, though nobody has changed it.
+func isDrift(ctx context.Context, obj Object, p plan.Plan) bool {
+	return cloud.IsBackground(ctx) && conditions.IsReady(obj) && !obj.IsObserved() && len(p.Steps) > 0
 }
 
 // partially is the outcome of a pass that is left with refused steps and problems; nil if there are none.
@@ -145,6 +157,7 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 		switch {
 		case err == nil:
 			so.done = append(so.done, step)
+			r.Passes.Applied(step)
 			if step.Verb != plan.Adopt {
 				conditions.SetApplied(obj, r.Clock.Now())
 			}
@@ -155,11 +168,13 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 			return nil
 		case step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err):
 			so.failed = append(so.failed, failure{step, err})
+			r.Passes.Refused(step)
 			logger.Info("Step was refused", "step", step.String(), "cause", err.Error(), "requestID", cloud.RequestID(err))
 			if len(so.done) == 0 && so.refusals(takes) > limitOf(err) {
 				hopeless[takes] = err
 			}
 		default:
+			r.Passes.Refused(step)
 			conditions.SetDrift(obj, slices.Concat(stepsOf(so.failed), steps[i:]))
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
@@ -54,6 +55,8 @@ type Reconciler[O Object, S any] struct {
 	DefaultInterval time.Duration
 	// MaxRevocations is how many permissions and members a plan may take away without a person's approval; 0 for any number.
 	MaxRevocations int
+	// Passes counts what is found and done. It may be nil.
+	Passes *metrics.KindPasses
 }
 
 // Reconcile makes one pass over one object.

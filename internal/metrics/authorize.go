@@ -1,4 +1,5 @@
-// Package metrics guards the manager's metrics endpoint.
+// Package metrics is what the manager tells Prometheus of itself beside what controller-runtime does, and who may ask. Labels hold no names
+// of objects, so their number is bounded by that of namespaces.
 package metrics
 
 import (

@@ -2,39 +2,52 @@ package metrics
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 )
 
+// overdueExport is how long after it was due an export may take to be completed, attempts that fail included.
+const overdueExport = time.Hour
+
+// The states of exports.
+const (
+	exportIdle    = "Idle"
+	exportRunning = "Running"
+	exportFailing = "Failing"
+)
+
 var (
-	exportLastDesc = prometheus.NewDesc("maxcompute_operator_export_last_success_timestamp_seconds",
-		"When a ResourcePackageExport was last completed, or found unchanged, in seconds since the epoch; absent before the first time.", []string{"namespace", "name"}, nil)
-	exportSizeDesc = prometheus.NewDesc("maxcompute_operator_export_last_size_bytes",
-		"Size of the last export of a ResourcePackageExport, in bytes.", []string{"namespace", "name"}, nil)
-	exportAttemptsDesc = prometheus.NewDesc("maxcompute_operator_export_failed_attempts",
-		"How many attempts of the present run of a ResourcePackageExport have failed; 0 if it has no run or none has failed.", []string{"namespace", "name"}, nil)
-	exportProgressDesc = prometheus.NewDesc("maxcompute_operator_export_received_bytes",
-		"How many bytes an export that is under way has received.", []string{"namespace", "name"}, nil)
+	exportsDesc = prometheus.NewDesc("maxcompute_operator_exports",
+		"How many ResourcePackageExports there are: Idle without a run, Running in a first attempt, Failing after one that failed.", []string{"namespace", "state"}, nil)
+	overdueExportsDesc = prometheus.NewDesc("maxcompute_operator_exports_overdue",
+		"How many ResourcePackageExports that are not suspended were due more than an hour ago and are not completed.", []string{"namespace"}, nil)
+	receivedDesc = prometheus.NewDesc("maxcompute_operator_export_received_bytes",
+		"How many bytes the exports that are under way have received.", []string{"namespace"}, nil)
+	storedDesc = prometheus.NewDesc("maxcompute_operator_export_stored_bytes",
+		"How many bytes the exports have that are kept.", []string{"namespace"}, nil)
 )
 
 // Exports tells of ResourcePackageExports each time it is asked. It implements prometheus.Collector.
 type Exports struct {
 	// Reader reads the objects from the manager's cache.
 	Reader client.Reader
+	Clock  clock.PassiveClock
 	// Progress is how many bytes the exports that are under way have received.
 	Progress func() map[types.NamespacedName]int64
 }
 
 // Describe implements prometheus.Collector.
 func (Exports) Describe(descriptions chan<- *prometheus.Desc) {
-	descriptions <- exportLastDesc
-	descriptions <- exportSizeDesc
-	descriptions <- exportAttemptsDesc
-	descriptions <- exportProgressDesc
+	for _, d := range []*prometheus.Desc{exportsDesc, overdueExportsDesc, receivedDesc, storedDesc} {
+		descriptions <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -43,43 +56,77 @@ func (e Exports) Collect(out chan<- prometheus.Metric) {
 	defer cancel()
 	list := &v1alpha1.ResourcePackageExportList{}
 	if err := e.Reader.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
-		out <- prometheus.NewInvalidMetric(exportLastDesc, err)
+		out <- prometheus.NewInvalidMetric(exportsDesc, err)
 		return
 	}
-	gauge := func(description *prometheus.Desc, value float64, namespace, name string) {
-		out <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, namespace, name)
+	type totals struct {
+		states           map[string]int
+		overdue          int
+		received, stored int64
 	}
+	namespaces, now := map[string]*totals{}, e.Clock.Now()
 	for i := range list.Items {
 		export := &list.Items[i]
-		failed := 0
-		if run := export.Status.Run; run != nil {
-			failed = int(run.Attempts)
-			if run.NextAttemptTime == nil {
-				// The last of them is under way.
-				failed = max(failed-1, 0)
-			}
+		t := namespaces[export.Namespace]
+		if t == nil {
+			t = &totals{states: map[string]int{exportIdle: 0, exportRunning: 0, exportFailing: 0}}
+			namespaces[export.Namespace] = t
 		}
-		gauge(exportAttemptsDesc, float64(failed), export.Namespace, export.Name)
-		if last, ok := lastSuccess(export); ok {
-			gauge(exportLastDesc, last, export.Namespace, export.Name)
-			gauge(exportSizeDesc, float64(export.Status.Exports[0].SizeBytes), export.Namespace, export.Name)
+		t.states[exportState(export)]++
+		if isOverdue(export, now) {
+			t.overdue++
+		}
+		for _, stored := range export.Status.Exports {
+			t.stored += stored.SizeBytes
 		}
 	}
 	for name, received := range e.Progress() {
-		gauge(exportProgressDesc, float64(received), name.Namespace, name.Name)
+		if t := namespaces[name.Namespace]; t != nil {
+			t.received += received
+		}
+	}
+	for namespace, t := range namespaces {
+		for state, n := range t.states {
+			gauge(out, exportsDesc, float64(n), namespace, state)
+		}
+		gauge(out, overdueExportsDesc, float64(t.overdue), namespace)
+		gauge(out, receivedDesc, float64(t.received), namespace)
+		gauge(out, storedDesc, float64(t.stored), namespace)
 	}
 }
 
-// lastSuccess is when the newest of the exports was completed, or found to be the same as what the service has.
-func lastSuccess(export *v1alpha1.ResourcePackageExport) (seconds float64, ok bool) {
-	if len(export.Status.Exports) == 0 {
-		return 0, false
+// exportState tells whether an export runs, and whether attempts of it have failed.
+func exportState(export *v1alpha1.ResourcePackageExport) string {
+	run := export.Status.Run
+	if run == nil {
+		return exportIdle
 	}
-	switch newest := export.Status.Exports[0]; {
-	case newest.UnchangedAt != nil:
-		return float64(newest.UnchangedAt.Unix()), true
-	case newest.CompletedAt != nil:
-		return float64(newest.CompletedAt.Unix()), true
+	failed := run.Attempts
+	if run.NextAttemptTime == nil {
+		// The last of them is under way.
+		failed--
 	}
-	return 0, false
+	if failed > 0 {
+		return exportFailing
+	}
+	return exportRunning
+}
+
+// isOverdue tells whether an export was due and is not completed for too long.
+func isOverdue(export *v1alpha1.ResourcePackageExport, now time.Time) bool {
+	if export.IsSuspended() || !export.DeletionTimestamp.IsZero() {
+		return false
+	}
+	due, run := export.Status.NextScheduleTime, export.Status.Run
+	ready := apimeta.FindStatusCondition(export.Status.Conditions, v1alpha1.ReadyCondition)
+	switch {
+	case run != nil && run.ScheduledTime != nil:
+		due = run.ScheduledTime
+	case run != nil && ready != nil && ready.Status != "True":
+		// It runs for an edit or a request, since when it is not Ready.
+		due = &ready.LastTransitionTime
+	case run != nil:
+		return false
+	}
+	return due != nil && now.Sub(due.Time) > overdueExport
 }

@@ -10,10 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics/metricstest"
 )
 
 func TestExports(t *testing.T) {
@@ -26,11 +28,7 @@ func TestExports(t *testing.T) {
 		return export(name, v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{Trigger: v1alpha1.ExportTriggerSpec, Attempts: attempts, NextAttemptTime: next}})
 	}
 	older := v1alpha1.StoredExport{SizeBytes: 1, StartedAt: *at(10), CompletedAt: at(20)}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+	reader := readerOf(t,
 		export("new", v1alpha1.ResourcePackageExportStatus{}),
 		running("waits", 0, nil),
 		running("first", 1, nil),
@@ -42,22 +40,52 @@ func TestExports(t *testing.T) {
 			Exports: []v1alpha1.StoredExport{older}, Run: &v1alpha1.ExportRun{Trigger: v1alpha1.ExportTriggerSchedule, Attempts: 3, NextAttemptTime: at(5000)},
 		}),
 		export("never-completed", v1alpha1.ResourcePackageExportStatus{Exports: []v1alpha1.StoredExport{{SizeBytes: 4096, StartedAt: *at(900)}}}),
-	).Build()
+	)
 	progress := func() map[types.NamespacedName]int64 {
-		return map[types.NamespacedName]int64{{Namespace: "n", Name: "first"}: 0, {Namespace: "n", Name: "second"}: 1 << 40}
+		return map[types.NamespacedName]int64{{Namespace: "n", Name: "first"}: 24, {Namespace: "n", Name: "second"}: 1 << 40}
 	}
-	got := gathered(t, metrics.Exports{Reader: reader, Progress: progress}, "maxcompute_operator_export_")
+	got := metricstest.Gather(t, metrics.Exports{Reader: reader, Clock: clocktesting.NewFakePassiveClock(time.Unix(10_000, 0)), Progress: progress})
 	want := map[string]float64{
-		"failed_attempts name=new namespace=n": 0, "failed_attempts name=waits namespace=n": 0, "failed_attempts name=first namespace=n": 0,
-		"failed_attempts name=second namespace=n": 1, "failed_attempts name=failed-twice namespace=n": 2, "failed_attempts name=done namespace=n": 0,
-		"failed_attempts name=unchanged namespace=n": 0, "failed_attempts name=done-and-failing namespace=n": 3, "failed_attempts name=never-completed namespace=n": 0,
-		"last_success_timestamp_seconds name=done namespace=n": 1000, "last_size_bytes name=done namespace=n": 4096,
-		"last_success_timestamp_seconds name=unchanged namespace=n": 2000, "last_size_bytes name=unchanged namespace=n": 4096,
-		"last_success_timestamp_seconds name=done-and-failing namespace=n": 20, "last_size_bytes name=done-and-failing namespace=n": 1,
-		"received_bytes name=first namespace=n": 0, "received_bytes name=second namespace=n": 1 << 40,
+		"exports namespace=n state=Idle": 4, "exports namespace=n state=Running": 2, "exports namespace=n state=Failing": 3,
+		"exports_overdue namespace=n": 0, "export_received_bytes namespace=n": 1<<40 + 24, "export_stored_bytes namespace=n": 3*4096 + 3,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// TestOverdueExports: the clock stands at 10,000 s, so an hour ago is 6,400.
+func TestOverdueExports(t *testing.T) {
+	at := func(seconds int64) *metav1.Time { return new(metav1.NewTime(time.Unix(seconds, 0))) }
+	notReadySince := func(seconds int64) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExportRunning, LastTransitionTime: *at(seconds)}}
+	}
+	tests := map[string]struct {
+		status  v1alpha1.ResourcePackageExportStatus
+		suspend bool
+		want    float64
+	}{
+		"it has never run":                          {},
+		"its schedule is to come":                   {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(20_000)}},
+		"its schedule was passed a moment ago":      {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(9_000)}},
+		"its schedule was passed and nothing ran":   {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, want: 1},
+		"it was due, and is suspended":              {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, suspend: true},
+		"the scheduled run has begun a moment ago":  {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(9_000), Attempts: 3}}},
+		"the scheduled run fails for hours":         {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(1_000), Attempts: 3}, NextScheduleTime: at(20_000)}, want: 1},
+		"the run of an edit has begun a moment ago": {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{StartedAt: at(9_900)}, SyncStatus: v1alpha1.SyncStatus{Conditions: notReadySince(9_000)}}},
+		"the run of an edit fails for hours":        {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{StartedAt: at(9_900)}, SyncStatus: v1alpha1.SyncStatus{Conditions: notReadySince(1_000)}}, want: 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			export := &v1alpha1.ResourcePackageExport{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "e"}, Status: tc.status}
+			export.Spec.Suspend = tc.suspend
+			got := metricstest.Gather(t, metrics.Exports{
+				Reader: readerOf(t, export), Clock: clocktesting.NewFakePassiveClock(time.Unix(10_000, 0)), Progress: func() map[types.NamespacedName]int64 { return nil },
+			})
+			if got["exports_overdue namespace=n"] != tc.want {
+				t.Errorf("got %v overdue, want %v", got["exports_overdue namespace=n"], tc.want)
+			}
+		})
 	}
 }
 
@@ -70,7 +98,7 @@ func TestExportsThatCannotBeListed(t *testing.T) {
 		t.Fatal("the list does not fail, so this proves nothing")
 	}
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(metrics.Exports{Reader: reader, Progress: func() map[types.NamespacedName]int64 { return nil }}); err != nil {
+	if err := registry.Register(metrics.Exports{Reader: reader, Clock: clocktesting.NewFakePassiveClock(time.Unix(0, 0)), Progress: func() map[types.NamespacedName]int64 { return nil }}); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,19 +12,21 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 )
 
+// horizons are the times before their end at which granted requests are counted: a day, a week, a fortnight.
+var horizons = [...]time.Duration{24 * time.Hour, 7 * 24 * time.Hour, 14 * 24 * time.Hour}
+
 // overdueAfter is how long the operator may take to end what has come to its end.
 const overdueAfter = time.Minute
-
-// collectTimeout bounds one collection, which reads the cache.
-const collectTimeout = 5 * time.Second
 
 var (
 	requestsDesc = prometheus.NewDesc("maxcompute_operator_permission_requests",
 		"PermissionApplies by state; without a state if they were not submitted yet.", []string{"state"}, nil)
-	oldestDesc = prometheus.NewDesc("maxcompute_operator_permission_request_oldest_pending_seconds",
+	oldestPendingDesc = prometheus.NewDesc("maxcompute_operator_permission_request_oldest_pending_seconds",
 		"Age of the oldest permission request that waits for its approver, in seconds; 0 if there is none.", nil, nil)
-	overdueDesc = prometheus.NewDesc("maxcompute_operator_permission_request_overdue_expiries",
+	overdueExpiriesDesc = prometheus.NewDesc("maxcompute_operator_permission_request_overdue_expiries",
 		"PermissionApplies whose permissions the operator had to revoke at their deadline, more than a minute ago, and has not. Must be 0.", nil, nil)
+	expiringDesc = prometheus.NewDesc("maxcompute_operator_permission_requests_expiring",
+		"PermissionApplies of which something that was granted ends within the time.", []string{"within"}, nil)
 )
 
 // states are those that are always reported, so that a dashboard shows a 0 where there is none.
@@ -42,8 +45,9 @@ type Requests struct {
 // Describe implements prometheus.Collector.
 func (Requests) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- requestsDesc
-	descriptions <- oldestDesc
-	descriptions <- overdueDesc
+	descriptions <- oldestPendingDesc
+	descriptions <- overdueExpiriesDesc
+	descriptions <- expiringDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -56,7 +60,7 @@ func (r Requests) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	now := r.Clock.Now()
-	counts, oldest, overdue := map[v1alpha1.RequestState]int{}, time.Duration(0), 0
+	counts, oldest, overdue, expiring := map[v1alpha1.RequestState]int{}, time.Duration(0), 0, [len(horizons)]int{}
 	for i := range list.Items {
 		apply := &list.Items[i]
 		counts[apply.Status.State]++
@@ -66,15 +70,38 @@ func (r Requests) Collect(out chan<- prometheus.Metric) {
 		if IsOverdue(apply, now) {
 			overdue++
 		}
-	}
-	gauge := func(description *prometheus.Desc, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...)
+		for j, horizon := range horizons {
+			if endsWithin(apply, now, horizon) {
+				expiring[j]++
+			}
+		}
 	}
 	for _, state := range states {
-		gauge(requestsDesc, float64(counts[state]), string(state))
+		gauge(out, requestsDesc, float64(counts[state]), string(state))
 	}
-	gauge(oldestDesc, oldest.Seconds())
-	gauge(overdueDesc, float64(overdue))
+	gauge(out, oldestPendingDesc, oldest.Seconds())
+	gauge(out, overdueExpiriesDesc, float64(overdue))
+	for i, horizon := range horizons {
+		gauge(out, expiringDesc, float64(expiring[i]), strconv.Itoa(int(horizon/time.Hour))+"h")
+	}
+}
+
+// endsWithin tells whether something that was granted ends before a time has passed.
+func endsWithin(apply *v1alpha1.PermissionApply, now time.Time, horizon time.Duration) bool {
+	status := &apply.Status
+	if status.State != v1alpha1.RequestGranted && status.State != v1alpha1.RequestPartiallyGranted {
+		return false
+	}
+	for i := range status.Orders {
+		o := &status.Orders[i]
+		for j := range o.Granted {
+			g := &o.Granted[j]
+			if end := status.EndOf(g); !g.Revoked && end != nil && end.After(now) && end.Sub(now) <= horizon {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // IsOverdue tells whether somebody still has what the operator should have revoked at a deadline.

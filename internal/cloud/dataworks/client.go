@@ -36,6 +36,8 @@ type Config struct {
 	HTTPClient *http.Client
 	// Limiter is shared by all clients of one account. It may be nil.
 	Limiter openapi.Limiter
+	// Observer is told of calls to the service DataWorks. It may be nil.
+	Observer openapi.Observer
 	// Timeout bounds one call, the wait for the limiter left out; 0 means 30 s.
 	Timeout time.Duration
 	// MaxBody bounds what is read of one answer; 0 means 16 MiB.
@@ -88,6 +90,7 @@ type connection struct{ api *openapi.Client }
 
 func connect(config Config, version string) (connection, error) {
 	api, err := openapi.New(openapi.Config{Version: version, Endpoint: config.Endpoint, Credential: config.Credential, Transport: openapi.Transport{
+		Service: "DataWorks", Observer: config.Observer,
 		HTTPClient: config.HTTPClient, Limiter: config.Limiter, Timeout: cmp.Or(config.Timeout, 30*time.Second), MaxBody: cmp.Or(config.MaxBody, 16<<20),
 	}})
 	return connection{api}, err

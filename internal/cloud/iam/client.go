@@ -33,6 +33,8 @@ type Config struct {
 	Endpoint string
 	// HTTPClient is shared by all clients of the process. It must not follow redirects, as that of openapi.NewHTTPClient does not.
 	HTTPClient *http.Client
+	// Observer is told of calls to the service IAM. It may be nil.
+	Observer openapi.Observer
 	// Timeout bounds one call; 0 means 10 s.
 	Timeout time.Duration
 	// Now tells the time; nil means time.Now.
@@ -85,9 +87,9 @@ func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "…") } //n
 // password nor the token. Vendor documentation: KeystoneCreateUserTokenByPassword.
 func (c *Client) CreateToken(ctx context.Context, user User, projectID string) (Token, error) {
 	op := fmt.Sprintf("get a token of user %s of account %s for project %s", user.Name, user.Domain, projectID)
-	transport := openapi.Transport{HTTPClient: c.config.HTTPClient, Timeout: cmp.Or(c.config.Timeout, 10*time.Second), MaxBody: maxBody}
+	transport := openapi.Transport{Service: "IAM", Observer: c.config.Observer, HTTPClient: c.config.HTTPClient, Timeout: cmp.Or(c.config.Timeout, 10*time.Second), MaxBody: maxBody}
 	var token Token
-	err := transport.Do(ctx, op, func(ctx context.Context) (*openapi.Answer, error) {
+	err := transport.Do(ctx, "KeystoneCreateUserTokenByPassword", op, func(ctx context.Context) (*openapi.Answer, error) {
 		request, err := c.request(ctx, user, projectID)
 		if err != nil {
 			return nil, err

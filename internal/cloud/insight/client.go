@@ -66,6 +66,8 @@ type Config struct {
 	// HTTPClient is shared by all clients of the process. It must not follow redirects, as that of openapi.NewHTTPClient does not, nor
 	// bound the time of a whole call, for that would cut long streams.
 	HTTPClient *http.Client
+	// Observer is told of calls to the service DataArtsInsight. It may be nil.
+	Observer openapi.Observer
 	// Timeout bounds a call that is no export; 0 means 30 s.
 	Timeout time.Duration
 	// ExportTimeout bounds the wait for the first byte of a package, which the service packs while the call waits; 0 means 30 min.
@@ -110,7 +112,7 @@ func (c *Client) CheckIdentity(ctx context.Context) error {
 	const op = "list instances of DataArts Insight"
 	target := c.endpoint.JoinPath("instances")
 	target.RawQuery = "limit=1&offset=0"
-	err := c.transport().Do(ctx, op, func(ctx context.Context) (*openapi.Answer, error) {
+	err := c.transport().Do(ctx, "ListInstances", op, func(ctx context.Context) (*openapi.Answer, error) {
 		request, hidden, err := c.request(ctx, op, http.MethodGet, target, nil, nil)
 		if err != nil {
 			return nil, err
@@ -155,7 +157,7 @@ func readInstances(op string, a *openapi.Answer) error {
 }
 
 func (c *Client) transport() openapi.Transport {
-	return openapi.Transport{HTTPClient: c.config.HTTPClient, Timeout: c.config.Timeout, MaxBody: maxBody}
+	return openapi.Transport{Service: "DataArtsInsight", Observer: c.config.Observer, HTTPClient: c.config.HTTPClient, Timeout: c.config.Timeout, MaxBody: maxBody}
 }
 
 // request makes a request with credentials. It also returns what no error may repeat though the request does not carry it.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/huawei"
@@ -52,6 +53,13 @@ type orderParam struct {
 // ends the stream as well. The service keeps nothing of an export, so that it may be made again whatever came of it. Its errors are of
 // type *cloud.Error. Vendor documentation: ExportResourcePackage.
 func (c *Client) Export(ctx context.Context, r Request) (*Stream, error) {
+	began := time.Now()
+	stream, err := c.export(ctx, r)
+	c.transport().Observe("ExportResourcePackage", began, err)
+	return stream, err
+}
+
+func (c *Client) export(ctx context.Context, r Request) (*Stream, error) {
 	op := fmt.Sprintf("export package %s of workspace %s", r.PackageName, r.WorkspaceID)
 	requestContext, patience := newPatience(ctx, c.config.ExportTimeout)
 	request, hidden, err := c.exportRequest(requestContext, op, r)

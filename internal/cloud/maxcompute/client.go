@@ -26,6 +26,8 @@ type Config struct {
 	HTTPClient *http.Client
 	// Limiter is shared by all clients of one account. It may be nil.
 	Limiter openapi.Limiter
+	// Observer is told of calls to the services MaxCompute and ODPS. It may be nil.
+	Observer openapi.Observer
 	// Timeout bounds one call, the wait for the limiter left out; 0 means 30 s.
 	Timeout time.Duration
 	// PollInterval lies between two looks at an asynchronous statement; 0 means 1 s.
@@ -48,13 +50,16 @@ type Client struct {
 func New(config Config) (*Client, error) {
 	config.PollInterval = cmp.Or(config.PollInterval, time.Second)
 	c := &Client{config: config, transport: openapi.Transport{
+		Service: "ODPS", Observer: config.Observer,
 		HTTPClient: config.HTTPClient, Limiter: config.Limiter, Timeout: cmp.Or(config.Timeout, 30*time.Second), MaxBody: cmp.Or(config.MaxBody, 64<<20),
 	}}
 	var err error
 	if c.odps, err = openapi.ParseEndpoint(config.ODPSEndpoint); err != nil {
 		return nil, err
 	}
-	c.openAPI, err = openapi.New(openapi.Config{Version: apiVersion, Endpoint: config.Endpoint, Credential: config.Credential, Transport: c.transport})
+	transport := c.transport
+	transport.Service = "MaxCompute"
+	c.openAPI, err = openapi.New(openapi.Config{Version: apiVersion, Endpoint: config.Endpoint, Credential: config.Credential, Transport: transport})
 	if err != nil {
 		return nil, err
 	}

@@ -151,7 +151,7 @@ func (c *Client) run(ctx context.Context, s statement) error {
 	}
 	path := "/projects/" + s.project + "/authorization"
 	var instance string
-	err = c.rest(ctx, s.op, http.MethodPost, path, body, func(a *openapi.Answer) error {
+	err = c.rest(ctx, s.verb(), s.op, http.MethodPost, path, body, func(a *openapi.Answer) error {
 		var result authorizationAnswer
 		switch {
 		case xml.Unmarshal(a.Body, &result) != nil:
@@ -170,6 +170,12 @@ func (c *Client) run(ctx context.Context, s statement) error {
 		return err
 	}
 	return c.watch(ctx, s.op, path+"/"+instance)
+}
+
+// verb is the first word of a statement, such as GRANT.
+func (s statement) verb() string {
+	verb, _, _ := strings.Cut(s.query, " ")
+	return strings.ToUpper(verb)
 }
 
 func (s statement) body() ([]byte, error) {
@@ -233,7 +239,7 @@ func (c *Client) watch(ctx context.Context, op, path string) error {
 // poll looks once at an asynchronous statement and returns how it ended, if it has.
 func (c *Client) poll(ctx context.Context, op, path string) (ended bool, err error) {
 	var outcome error
-	err = c.rest(ctx, op, http.MethodGet, path, nil, func(a *openapi.Answer) error {
+	err = c.rest(ctx, "PollStatement", op, http.MethodGet, path, nil, func(a *openapi.Answer) error {
 		ended, outcome = progress(op, a)
 		return outcome
 	})
@@ -268,8 +274,8 @@ func accepted(err error) error {
 }
 
 // rest makes one signed request to the ODPS REST service and has its answer read if that is a success.
-func (c *Client) rest(ctx context.Context, op, method, path string, body []byte, read func(*openapi.Answer) error) error {
-	return c.transport.Do(ctx, op, func(ctx context.Context) (*openapi.Answer, error) {
+func (c *Client) rest(ctx context.Context, action, op, method, path string, body []byte, read func(*openapi.Answer) error) error {
+	return c.transport.Do(ctx, action, op, func(ctx context.Context) (*openapi.Answer, error) {
 		target := *c.odps
 		target.Path += path
 		request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))

@@ -80,7 +80,7 @@ type Call struct {
 
 // Do makes a call and has its answer read.
 func (c *Client) Do(ctx context.Context, call Call, read func(*Answer) error) error {
-	return c.config.Transport.Do(ctx, call.Op, func(ctx context.Context) (*Answer, error) { return c.exchange(ctx, call) }, read)
+	return c.config.Transport.Do(ctx, call.Action, call.Op, func(ctx context.Context) (*Answer, error) { return c.exchange(ctx, call) }, read)
 }
 
 func (c *Client) exchange(ctx context.Context, call Call) (*Answer, error) {

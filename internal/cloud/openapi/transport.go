@@ -36,8 +36,22 @@ type Limiter interface {
 	Throttled(sent time.Time, retryAfter time.Duration)
 }
 
+// Observer is told of calls, for metrics. Its methods return at once and may be called concurrently.
+type Observer interface {
+	// Waited tells how long a call has waited for the limiter of its account.
+	Waited(service string, wait time.Duration)
+	// Withheld tells of a call that the limiter did not let through.
+	Withheld(service string)
+	// Answered tells of a call that has ended: the time from its beginning, and its error, nil for a success.
+	Answered(service, action string, took time.Duration, err error)
+}
+
 // Transport is an account's way to the network.
 type Transport struct {
+	// Service is what the calls are for, such as MaxCompute, to the Observer.
+	Service string
+	// Observer may be nil.
+	Observer Observer
 	// HTTPClient is shared by all clients of the process.
 	HTTPClient *http.Client
 	// Limiter is shared by all clients of one account. It may be nil.
@@ -57,13 +71,31 @@ type Answer struct {
 	secrets []string
 }
 
-// Do makes one call: it waits for the limiter, bounds the time, and has the answer read. exchange makes the request and returns what
-// Send does; read turns the answer into data or a classified error.
-func (t Transport) Do(ctx context.Context, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) error {
+// Do makes one call: it waits for the limiter, bounds the time, and has the answer read. action is the name of the operation, such as
+// GetRoleAcl, and op says in words what it does to what. exchange makes the request and returns what Send does; read turns the answer
+// into data or a classified error.
+func (t Transport) Do(ctx context.Context, action, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) error {
 	sent, err := t.wait(ctx, op)
 	if err != nil {
 		return err
 	}
+	began := time.Now()
+	err = t.call(ctx, op, exchange, read)
+	t.Observe(action, began, err)
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled && t.Limiter != nil {
+		t.Limiter.Throttled(sent, e.RetryAfter)
+	}
+	return err
+}
+
+// Observe tells the Observer of a call that has ended now.
+func (t Transport) Observe(action string, began time.Time, err error) {
+	if t.Observer != nil && cloud.CodeOf(err) != cloud.InvalidSpec {
+		t.Observer.Answered(t.Service, action, time.Since(began), err)
+	}
+}
+
+func (t Transport) call(ctx context.Context, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) error {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	answer, err := exchange(ctx)
@@ -73,11 +105,7 @@ func (t Transport) Do(ctx context.Context, op string, exchange func(context.Cont
 	case err != nil:
 		return TransportError(ctx, op, err)
 	}
-	err = read(answer)
-	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled && t.Limiter != nil {
-		t.Limiter.Throttled(sent, e.RetryAfter)
-	}
-	return err
+	return read(answer)
 }
 
 // wait takes a token of the account's limiter.
@@ -85,7 +113,15 @@ func (t Transport) wait(ctx context.Context, op string) (time.Time, error) {
 	if t.Limiter == nil {
 		return time.Time{}, nil
 	}
+	began := time.Now()
 	sent, err := t.Limiter.Wait(ctx)
+	switch {
+	case t.Observer == nil || errors.Is(err, context.Canceled):
+	case err != nil:
+		t.Observer.Withheld(t.Service)
+	default:
+		t.Observer.Waited(t.Service, time.Since(began))
+	}
 	if e, ok := errors.AsType[*cloud.Error](err); ok {
 		refusal := *e
 		refusal.Op = op

@@ -27,6 +27,8 @@ type Config struct {
 	Endpoint string
 	// HTTPClient is shared by all clients of the process.
 	HTTPClient *http.Client
+	// Observer is told of calls to the service STS. It may be nil.
+	Observer openapi.Observer
 	// Timeout bounds one call; 0 means 10 s.
 	Timeout time.Duration
 	// Now tells the time; nil means time.Now.
@@ -101,7 +103,7 @@ func seconds(d time.Duration) int { return int(d / time.Second) }
 func (c *Client) open(ctx context.Context, source openapi.Credential, call openapi.Call) (Session, error) {
 	client, err := openapi.New(openapi.Config{
 		Version: apiVersion, Endpoint: c.config.Endpoint, Credential: source,
-		Transport: openapi.Transport{HTTPClient: c.config.HTTPClient, Timeout: cmp.Or(c.config.Timeout, 10*time.Second), MaxBody: maxBody},
+		Transport: openapi.Transport{Service: "STS", Observer: c.config.Observer, HTTPClient: c.config.HTTPClient, Timeout: cmp.Or(c.config.Timeout, 10*time.Second), MaxBody: maxBody},
 	})
 	if err != nil {
 		return Session{}, err

@@ -1,0 +1,117 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics/metricstest"
+)
+
+// counts are what the engine has counted, without what is zero.
+func counts(t *testing.T, w *world, passes *metrics.Passes, changes ...func()) map[string]float64 {
+	t.Helper()
+	w.engine.Passes = passes.Kind("ProjectRole")
+	w.pass(t)
+	for _, change := range changes {
+		change()
+		w.pass(t)
+	}
+	got := metricstest.Gather(t, passes)
+	for name, value := range got {
+		if value == 0 {
+			delete(got, name)
+		}
+	}
+	return got
+}
+
+func TestWhatIsCounted(t *testing.T) {
+	const (
+		granted = "plan_steps_total kind=ProjectRole result=Applied verb=Grant"
+		revoked = "plan_steps_total kind=ProjectRole result=Applied verb=Revoke"
+		refused = "plan_steps_total kind=ProjectRole result=Refused verb=Grant"
+		added   = "grants_added_total kind=ProjectRole"
+		removed = "grants_revoked_total kind=ProjectRole"
+		found   = "drift_detected_total kind=ProjectRole"
+		mended  = "drift_corrected_total kind=ProjectRole"
+	)
+	tests := map[string]struct {
+		kind toy
+		// changes come after the first pass, and a pass after each.
+		changes func(*world) []func()
+		observe bool
+		want    map[string]float64
+	}{
+		"a role as it should be": {kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}}, want: map[string]float64{}},
+		"the first pass corrects no drift": {
+			kind: toy{wanted: []string{"a", "b"}, cloud: map[string]bool{"c": true}},
+			want: map[string]float64{granted: 2, revoked: 1, added: 2, removed: 1},
+		},
+		"drift is found and corrected": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}},
+			changes: func(w *world) []func() {
+				return []func(){func() { delete(w.kind.cloud, "a") }}
+			},
+			want: map[string]float64{granted: 1, added: 1, found: 1, mended: 1},
+		},
+		"an edit is no drift": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}},
+			changes: func(w *world) []func() {
+				return []func(){func() {
+					w.kind.wanted = []string{"b"}
+					role := newRole()
+					if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil {
+						t.Fatal(err)
+					}
+					role.Generation++
+					if err := w.kube.Update(t.Context(), role); err != nil {
+						t.Fatal(err)
+					}
+				}}
+			},
+			want: map[string]float64{granted: 1, revoked: 1, added: 1, removed: 1},
+		},
+		"drift that is corrected in a later pass counts once": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}, applyErr: map[string]error{}},
+			changes: func(w *world) []func() {
+				return []func(){
+					func() { delete(w.kind.cloud, "a"); w.kind.applyErr["a"] = refusal(cloud.RemoteUnavailable) },
+					func() {},
+					func() { delete(w.kind.applyErr, "a") },
+				}
+			},
+			want: map[string]float64{granted: 1, added: 1, refused: 2, found: 1, mended: 1},
+		},
+		"what is only observed is not drift": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}}, observe: true,
+			changes: func(w *world) []func() {
+				return []func(){func() { delete(w.kind.cloud, "a") }}
+			},
+			want: map[string]float64{},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			role := newRole()
+			if tc.observe {
+				role.Spec.ManagementPolicy = v1alpha1.ManagementObserve
+			}
+			w := newWorld(t, role, &tc.kind)
+			var changes []func()
+			if tc.changes != nil {
+				changes = tc.changes(w)
+			}
+			got := counts(t, w, metrics.NewPasses(clocktesting.NewFakePassiveClock(time.Unix(0, 0))), changes...)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("counted (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
