@@ -17,6 +17,7 @@ TOOL := go tool -modfile="$(CURDIR)/hack/tools/go.mod"
 CONTROLLER_GEN := $(TOOL) controller-gen
 GOLANGCI_LINT := $(TOOL) golangci-lint
 KUSTOMIZE := $(TOOL) kustomize
+CRD_REF_DOCS := $(TOOL) crd-ref-docs
 # The kubectl of the local control plane serves machines that have none.
 KUBECTL ?= $(or $(shell command -v kubectl 2>/dev/null),$(shell hack/controlplane/ensure.sh)/kubectl)
 
@@ -24,6 +25,7 @@ KUBECTL ?= $(or $(shell command -v kubectl 2>/dev/null),$(shell hack/controlplan
 OBJECT_DIR ?= api/v1alpha1
 CRD_DIR ?= config/crd/bases
 RBAC_DIR ?= config/rbac
+REFERENCE ?= docs/reference.md
 
 ##@ Everyday
 
@@ -37,8 +39,10 @@ build: ## Build bin/manager and bin/fakecloud
 	go build -o bin/fakecloud ./test/fakecloud/cmd/fakecloud
 
 .PHONY: generate
-generate: ## Generate deep-copy methods
+generate: ## Generate deep-copy methods and the API reference
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1 output:object:dir=$(OBJECT_DIR)
+	$(CRD_REF_DOCS) --source-path api/v1alpha1 --config hack/apireference/config.yaml --templates-dir hack/apireference/templates \
+		--renderer markdown --log-level ERROR --output-path $(REFERENCE)
 
 .PHONY: manifests
 manifests: ## Generate CRDs and the manager's role
@@ -69,9 +73,10 @@ vet: ## Run go vet (lint includes it)
 verify: ## Fail, showing the difference, if generated files or go.mod are not up to date; changes no file
 	@# Go ignores a directory with a leading dot, so what is generated there is not compiled.
 	@rm -rf bin/.verify
-	@$(MAKE) -s generate manifests OBJECT_DIR=bin/.verify/object CRD_DIR=bin/.verify/crd RBAC_DIR=bin/.verify/rbac
+	@$(MAKE) -s generate manifests OBJECT_DIR=bin/.verify/object REFERENCE=bin/.verify/reference.md CRD_DIR=bin/.verify/crd RBAC_DIR=bin/.verify/rbac
 	@for pair in \
 		api/v1alpha1/zz_generated.deepcopy.go:bin/.verify/object/zz_generated.deepcopy.go \
+		docs/reference.md:bin/.verify/reference.md \
 		config/crd/bases:bin/.verify/crd \
 		config/rbac/role.yaml:bin/.verify/rbac/role.yaml; do \
 		diff -ruN "$${pair%%:*}" "$${pair##*:}" || { echo "$${pair%%:*} is not up to date: run make generate manifests" >&2; exit 1; }; \
