@@ -71,7 +71,7 @@ func checkout(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // as a checkout is
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(to, []byte(text(t, from)), info.Mode().Perm()); err != nil {

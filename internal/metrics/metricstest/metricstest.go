@@ -29,11 +29,11 @@ func Gather(t testing.TB, collectors ...prometheus.Collector) map[string]float64
 	values := map[string]float64{}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			name := strings.TrimPrefix(family.GetName(), Prefix)
+			name := []string{strings.TrimPrefix(family.GetName(), Prefix)}
 			for _, label := range m.GetLabel() {
-				name += " " + label.GetName() + "=" + label.GetValue()
+				name = append(name, label.GetName()+"="+label.GetValue())
 			}
-			values[name] = value(family.GetType(), m)
+			values[strings.Join(name, " ")] = value(family.GetType(), m)
 		}
 	}
 	return values
