@@ -18,6 +18,7 @@ CONTROLLER_GEN := $(TOOL) controller-gen
 GOLANGCI_LINT := $(TOOL) golangci-lint
 KUSTOMIZE := $(TOOL) kustomize
 CRD_REF_DOCS := $(TOOL) crd-ref-docs
+HELM := $(TOOL) helm
 # The kubectl of the local control plane serves machines that have none.
 KUBECTL ?= $(or $(shell command -v kubectl 2>/dev/null),$(shell hack/controlplane/ensure.sh)/kubectl)
 
@@ -26,6 +27,7 @@ OBJECT_DIR ?= api/v1alpha1
 CRD_DIR ?= config/crd/bases
 RBAC_DIR ?= config/rbac
 REFERENCE ?= docs/reference.md
+CHART_FILES ?= charts/maxcompute-operator/files
 
 ##@ Everyday
 
@@ -45,8 +47,17 @@ generate: ## Generate deep-copy methods and the API reference
 		--renderer markdown --log-level ERROR --output-path $(REFERENCE)
 
 .PHONY: manifests
-manifests: ## Generate CRDs and the manager's role
+manifests: ## Generate CRDs and the manager's role, also those of the chart
 	$(CONTROLLER_GEN) crd rbac:roleName=manager-role paths=./... output:crd:dir=$(CRD_DIR) output:rbac:dir=$(RBAC_DIR)
+	@$(MAKE) -s chart
+
+# A chart holds no files from outside of it, so they are copied; config is where they are made.
+.PHONY: chart
+chart: ## Copy what the chart takes from config
+	@rm -rf $(CHART_FILES) && mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac
+	cp $(CRD_DIR)/*.yaml $(CHART_FILES)/crds
+	cp $(filter-out config/rbac/role.yaml,$(wildcard config/rbac/*role.yaml)) $(RBAC_DIR)/role.yaml $(CHART_FILES)/rbac
+	cp config/crd/deadline_policy.yaml $(wildcard config/prometheus/rules.yaml config/grafana/dashboard.json) $(CHART_FILES)
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -59,11 +70,19 @@ clean: dev-down ## Stop the local control plane and remove everything that was b
 ##@ Checks
 
 .PHONY: check
-check: lint verify test ## Everything that CI runs: lint, verify, test
+check: lint helm-lint verify test ## Everything that CI runs: lint, verify, test
 
 .PHONY: lint
 lint: ## Run the linters
 	$(GOLANGCI_LINT) run
+
+.PHONY: helm-lint
+helm-lint: ## Lint and render the chart with every file of values in its directory ci
+	@for values in charts/maxcompute-operator/values.yaml charts/maxcompute-operator/ci/*.yaml; do \
+		$(HELM) lint --strict --quiet charts/maxcompute-operator --values "$$values" && \
+		$(HELM) template release charts/maxcompute-operator --values "$$values" >/dev/null || \
+		{ echo "the chart cannot be rendered with $$values" >&2; exit 1; }; \
+	done
 
 .PHONY: vet
 vet: ## Run go vet (lint includes it)
@@ -73,12 +92,14 @@ vet: ## Run go vet (lint includes it)
 verify: ## Fail, showing the difference, if generated files or go.mod are not up to date; changes no file
 	@# Go ignores a directory with a leading dot, so what is generated there is not compiled.
 	@rm -rf bin/.verify
-	@$(MAKE) -s generate manifests OBJECT_DIR=bin/.verify/object REFERENCE=bin/.verify/reference.md CRD_DIR=bin/.verify/crd RBAC_DIR=bin/.verify/rbac
+	@$(MAKE) -s generate manifests OBJECT_DIR=bin/.verify/object REFERENCE=bin/.verify/reference.md CRD_DIR=bin/.verify/crd \
+		RBAC_DIR=bin/.verify/rbac CHART_FILES=bin/.verify/chart
 	@for pair in \
 		api/v1alpha1/zz_generated.deepcopy.go:bin/.verify/object/zz_generated.deepcopy.go \
 		docs/reference.md:bin/.verify/reference.md \
 		config/crd/bases:bin/.verify/crd \
-		config/rbac/role.yaml:bin/.verify/rbac/role.yaml; do \
+		config/rbac/role.yaml:bin/.verify/rbac/role.yaml \
+		charts/maxcompute-operator/files:bin/.verify/chart; do \
 		diff -ruN "$${pair%%:*}" "$${pair##*:}" || { echo "$${pair%%:*} is not up to date: run make generate manifests" >&2; exit 1; }; \
 	done
 	@go mod tidy -diff || { echo "go.mod is not up to date: run go mod tidy" >&2; exit 1; }
