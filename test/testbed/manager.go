@@ -2,8 +2,10 @@ package testbed
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -13,17 +15,25 @@ const stopTimeout = 20 * time.Second
 
 // Manager is the built manager as a process.
 type Manager struct {
-	binary, kubeconfig string
-	exports, spool     string
-	command            *exec.Cmd
-	log                *os.File
+	// Kubeconfig is that of the manager's service account, as a file.
+	Kubeconfig string
+
+	binary, spool string
+	flags         []string
+	// forget removes the lease, which a killed manager leaves behind: the next one would wait until it has run out.
+	forget  func() error
+	command *exec.Cmd
+	log     *os.File
 }
 
-// Start runs the manager with flags beside those that the testbed needs.
+// Start runs the manager with flags beside those of the chart and those that the testbed needs.
 func (m *Manager) Start(flags ...string) error {
+	if err := m.forget(); err != nil {
+		return fmt.Errorf("remove the lease of an earlier manager: %w", err)
+	}
 	// Not bound to a context: the manager is ended by Stop or Kill, and waited for.
-	m.command = exec.Command(m.binary, append([]string{"--allow-insecure-endpoints", "--health-probe-bind-address=0", "--export-directory=" + m.exports}, flags...)...) //nolint:noctx // see above
-	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.kubeconfig, "TMPDIR="+m.spool)
+	m.command = exec.Command(m.binary, slices.Concat(m.flags, flags)...) //nolint:noctx // see above
+	m.command.Env = append(os.Environ(), "KUBECONFIG="+m.Kubeconfig, "TMPDIR="+m.spool)
 	// Libraries may print, too.
 	m.command.Stdout, m.command.Stderr = m.log, m.log
 	return m.command.Start()
