@@ -42,6 +42,10 @@ func values(t *testing.T) []value {
 			meaning = comment
 			continue
 		}
+		if more, ok := strings.CutPrefix(trimmed, "# "); ok && meaning != "" {
+			meaning += " " + more
+			continue
+		}
 		name, _, ok := strings.Cut(trimmed, ":")
 		if !ok || strings.ContainsAny(name, " #-") {
 			continue
