@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,10 +81,8 @@ func startCluster(t *testing.T) cluster {
 		t.Fatal(err)
 	}
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
 	}
 	config = rest.CopyConfig(config)
 	config.WarningHandlerWithContext = c.warnings
@@ -158,69 +157,82 @@ func (c cluster) accepts(t *testing.T, obj *unstructured.Unstructured) {
 	if obj.GetKind() != "Deployment" {
 		return
 	}
-	deployment := &appsv1.Deployment{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, deployment); err != nil {
+	d := deployment()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, d); err != nil {
 		t.Fatal(err)
 	}
 	// The profile is enforced when pods are made, which nothing does here.
-	pod := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
-	pod.Namespace, pod.GenerateName = deployment.Namespace, "pod-"
+	pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
+	pod.Namespace, pod.GenerateName = d.Namespace, "pod-"
 	c.create(t, pod, client.DryRunAll)
+}
+
+// helm runs helm for the release, as an administrator.
+func (c cluster) helm(t *testing.T, args ...string) error {
+	t.Helper()
+	_, err := chart(t).Run(t.Context(), append(args, "--kubeconfig="+c.kubeconfig, "--namespace="+namespace)...)
+	return err
+}
+
+// must is helm, which must succeed.
+func (c cluster) must(t *testing.T, args ...string) {
+	t.Helper()
+	if err := c.helm(t, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deployment and managerRole are what an upgrade changes.
+func deployment() *appsv1.Deployment {
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: release}}
+}
+
+func managerRole() *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "maxcompute-operator-manager-role"}}
+}
+
+// installed checks how many replicas the release asks for, and whether it may read Secrets everywhere.
+func (c cluster) installed(t *testing.T, replicas int32, secrets bool) {
+	t.Helper()
+	d, role := deployment(), managerRole()
+	for _, obj := range []client.Object{d, role} {
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if *d.Spec.Replicas != replicas {
+		t.Errorf("got %d replicas, want %d", *d.Spec.Replicas, replicas)
+	}
+	if got := slices.Contains(pairs(role.Rules), "get secrets"); got != secrets {
+		t.Errorf("the manager may read Secrets everywhere: %v, want %v", got, secrets)
+	}
 }
 
 // TestHelmInstallsUpgradesAndUninstalls does what an administrator does, with a real API server.
 func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 	c := startCluster(t)
-	attempt := func(args ...string) error {
-		_, err := chart(t).Run(t.Context(), append(args, "--kubeconfig="+c.kubeconfig, "--namespace="+namespace)...)
-		return err
-	}
-	run := func(args ...string) {
-		t.Helper()
-		if err := attempt(args...); err != nil {
-			t.Fatal(err)
-		}
-	}
 	// The CRDs are there, as make install leaves them. They belong to no release, and are handed over as docs/install.md says.
 	for _, obj := range build(t, "config/crd") {
 		if err := c.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(obj), client.FieldOwner("kubectl")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := attempt("install", release, chart(t).Dir, "--create-namespace"); err == nil || !strings.Contains(err.Error(), "invalid ownership metadata") {
+	install := []string{"install", release, chart(t).Dir, "--create-namespace"}
+	if err := c.helm(t, install...); err == nil || !strings.Contains(err.Error(), "invalid ownership metadata") {
 		t.Errorf("got error %v for CRDs that nobody handed over, want that they have another owner", err)
 	}
-	run("install", release, chart(t).Dir, "--create-namespace", "--take-ownership", "--force-conflicts")
-	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: release}}
-	replicas := func() int32 {
-		t.Helper()
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(deployment), deployment); err != nil {
-			t.Fatal(err)
-		}
-		return *deployment.Spec.Replicas
-	}
-	if got := replicas(); got != 2 {
-		t.Errorf("%d replicas were installed, want 2", got)
-	}
+	c.must(t, append(install, "--take-ownership", "--force-conflicts")...)
+	c.installed(t, 2, true)
 	role := &v1alpha1.ProjectRole{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "reader"}}
 	role.Spec.ConnectionRef.Name, role.Spec.ProjectName, role.Spec.RoleName, role.Spec.ACL = "prod", "analytics", "reader", &v1alpha1.RoleACL{}
 	c.create(t, role)
 
-	run("upgrade", release, chart(t).Dir, "--set=replicaCount=3,rbac.scoped=true,watchNamespaces={default}")
-	if got := replicas(); got != 3 {
-		t.Errorf("%d replicas after the upgrade, want 3", got)
-	}
-	managers := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "maxcompute-operator-manager-role"}}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(managers), managers); err != nil {
-		t.Fatal(err)
-	}
-	if got := pairs(managers.Rules); slices.Contains(got, "get secrets") {
-		t.Errorf("after an upgrade to scoped rights the manager may still %v", got)
-	}
+	c.must(t, "upgrade", release, chart(t).Dir, "--set=replicaCount=3,rbac.scoped=true,watchNamespaces={default}")
+	c.installed(t, 3, false)
 
 	uid := role.UID
-	run("uninstall", release)
-	for _, obj := range []client.Object{deployment, managers} {
+	c.must(t, "uninstall", release)
+	for _, obj := range []client.Object{deployment(), managerRole()} {
 		if err := c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); !apierrors.IsNotFound(err) {
 			t.Errorf("uninstalling left %T (error %v)", obj, err)
 		}
@@ -228,12 +240,9 @@ func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil || role.UID != uid || role.DeletionTimestamp != nil {
 		t.Errorf("uninstalling touched an object: %v, error %v", role.ObjectMeta, err)
 	}
-
 	// The CRDs that were kept are no obstacle.
-	run("install", release, chart(t).Dir)
-	if got := replicas(); got != 2 {
-		t.Errorf("%d replicas were installed again, want 2", got)
-	}
+	c.must(t, install...)
+	c.installed(t, 2, true)
 }
 
 // TestCRDsAreKept: without keep, uninstalling the release is the end of every object.

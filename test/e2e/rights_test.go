@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"net"
+	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -106,44 +108,48 @@ func ownAccount() *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "maxcompute-operator-system", Name: "maxcompute-operator"}}
 }
 
-// TestScopedRights runs a manager that the chart grants a namespace and no more: it works there, can read no Secret elsewhere, and is
-// refused nothing that it tries.
-func TestScopedRights(t *testing.T) {
-	g := NewWithT(t)
-	watched, other := newSpace(t), newSpace(t)
+// startScoped stops the manager until the test ends, and runs one instead that the chart grants a namespace and no more.
+func startScoped(t *testing.T, g Gomega, watched space) *testbed.Manager {
+	t.Helper()
 	bed.Manager.Stop()
 	t.Cleanup(func() {
 		if err := startManager(); err != nil {
 			t.Error(err)
 		}
 	})
-	scoped, err := bed.Install(t.Context(), "scoped", "scoped-"+watched.namespace, "--set=crds.create=false,rbac.scoped=true,watchNamespaces={"+watched.namespace+"}")
+	m, err := bed.Install(t.Context(), watched.namespace, "operator-"+watched.namespace, "--set=crds.create=false,rbac.scoped=true,watchNamespaces={"+watched.namespace+"}")
 	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(scoped.Stop)
-	g.Expect(scoped.Start("--default-interval=2s")).To(Succeed())
+	t.Cleanup(m.Stop)
+	g.Expect(m.Start("--default-interval=2s")).To(Succeed())
+	return m
+}
 
+// TestScopedRights is about a manager that may work in one namespace: it works there, can read no Secret elsewhere, and is refused nothing
+// that it tries.
+func TestScopedRights(t *testing.T) {
+	g := NewWithT(t)
+	watched, other := newSpace(t), newSpace(t)
+	scoped := startScoped(t, g, watched)
 	// A role by each kind of connection. The Secret of the cluster-wide one is in the watched namespace.
 	shared := watched.clusterConnection()
 	shared.Spec.AllowedNamespaces = &v1alpha1.AllowedNamespaces{Names: []string{watched.namespace}}
 	own, byShared, unseen := watched.role("reader", "Select"), watched.clusterRole(shared), other.role("reader", "Select")
 	byShared.Name, byShared.Spec.RoleName = "by-shared", "by_shared"
 	create(t, watched.secret(), watched.connection(), shared, own, byShared, other.secret(), other.connection(), unseen)
-	g.Eventually(seen(own), timeout, poll).Should(Equal("True/Succeeded Current"))
-	g.Eventually(seen(byShared), timeout, poll).Should(Equal("True/Succeeded Current"))
+	g.Eventually(seen(own), timeout, poll).Should(Equal(owns))
+	g.Eventually(seen(byShared), timeout, poll).Should(Equal(owns))
 	g.Expect(seen(unseen)()).To(Equal("no Ready condition"), "it is in a namespace that is not watched")
 
 	manager := as(g, scoped)
-	key := client.ObjectKeyFromObject(watched.secret())
-	g.Expect(manager.Get(t.Context(), key, &corev1.Secret{})).To(Succeed())
-	key.Namespace = other.namespace
-	g.Expect(apierrors.IsForbidden(manager.Get(t.Context(), key, &corev1.Secret{}))).To(BeTrue())
+	g.Expect(manager.Get(t.Context(), client.ObjectKeyFromObject(watched.secret()), &corev1.Secret{})).To(Succeed())
+	g.Expect(apierrors.IsForbidden(manager.Get(t.Context(), client.ObjectKeyFromObject(other.secret()), &corev1.Secret{}))).To(BeTrue())
 	for _, namespace := range []string{other.namespace, "default", "kube-system"} {
 		for _, rule := range mayDo(t, g, scoped, namespace) {
 			g.Expect(rule.Resources).NotTo(ContainElement(BeElementOf("secrets", "serviceaccounts/token", "projectroles")), "in %s: %v", namespace, rule)
 		}
 	}
 
-	// Events of failures are written, too, for objects in no namespace as well.
+	// Events of failures are written for objects in no namespace, too.
 	patch := client.MergeFrom(shared.DeepCopy())
 	shared.Spec.AlibabaCloud.Credentials.SecretRef.Name = "missing"
 	g.Expect(bed.Kube.Patch(t.Context(), shared, patch)).To(Succeed())
@@ -155,8 +161,63 @@ func TestScopedRights(t *testing.T) {
 	g.Expect(bed.Kube.Delete(t.Context(), byShared)).To(Succeed())
 	g.Expect(bed.Kube.Delete(t.Context(), own)).To(Succeed())
 	g.Eventually(seen(own), timeout, poll).Should(Equal(gone))
-	g.Expect(bed.Cloud.RoleGrants(watched.project, "reader")).To(BeEmpty())
-	for line := range strings.Lines(scoped.Output()) {
-		g.Expect(line).NotTo(ContainSubstring("is forbidden"))
+	g.Expect(scoped.Output()).NotTo(ContainSubstring("is forbidden"))
+}
+
+// TestMetricsAreForThoseWhoMayReadThem asks the manager for its metrics with tokens of service accounts. The manager may have them reviewed,
+// and the role metrics-reader is what it takes.
+func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	address := listener.Addr().String()
+	g.Expect(listener.Close()).To(Succeed())
+	bed.Manager.Stop()
+	t.Cleanup(func() {
+		bed.Manager.Stop()
+		if err := startManager(); err != nil {
+			t.Error(err)
+		}
+	})
+	g.Expect(bed.Manager.Start("--metrics-bind-address=" + address)).To(Succeed())
+	reader, nobody := s.account("reader"), s.account("nobody")
+	create(t, reader, nobody, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-metrics-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: reader.Name}},
+	})
+	// The manager makes its certificate itself.
+	scraper := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	scrape := func(token string) func() (int, error) {
+		return func() (int, error) {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", http.NoBody)
+			if err != nil {
+				return 0, err
+			}
+			request.Header.Set("Authorization", "Bearer "+token)
+			response, err := scraper.Do(request)
+			if err != nil {
+				return 0, err
+			}
+			return response.StatusCode, response.Body.Close()
+		}
 	}
+	g.Eventually(scrape(s.token(t, reader)), timeout, poll).Should(Equal(http.StatusOK))
+	g.Expect(scrape(s.token(t, nobody))()).To(Equal(http.StatusForbidden))
+	g.Expect(scrape("fake-token")()).To(Equal(http.StatusUnauthorized))
+}
+
+func (s space) account(name string) *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}
+}
+
+// token is one of a service account.
+func (s space) token(t *testing.T, account *corev1.ServiceAccount) string {
+	t.Helper()
+	request := &authenticationv1.TokenRequest{}
+	if err := bed.Kube.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatal(err)
+	}
+	return request.Status.Token
 }
