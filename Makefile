@@ -1,5 +1,6 @@
 # Every target needs only Go, make and git. The tools are pinned in hack/tools/go.mod, the programs of the local control
-# plane in hack/controlplane/go.mod, the S3 server of the tests in hack/s3server/go.mod; all are built on first use.
+# plane in hack/controlplane/go.mod, the S3 server and the Prometheus of the tests in hack/s3server/go.mod and
+# hack/prometheus/go.mod; all are built on first use.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -108,8 +109,8 @@ verify: ## Fail, showing the difference, if generated files or go.mod are not up
 # Never from the test cache: it does not see that the end-to-end tests build and run the manager.
 .PHONY: test
 test: ## Run every test
-	assets=$$(hack/controlplane/ensure.sh) && server=$$(hack/s3server/ensure.sh) && \
-		KUBEBUILDER_ASSETS=$$assets S3_SERVER=$$server go test -count=1 -timeout 30m ./...
+	assets=$$(hack/controlplane/ensure.sh) && server=$$(hack/s3server/ensure.sh) && prometheus=$$(hack/prometheus/ensure.sh) && \
+		KUBEBUILDER_ASSETS=$$assets S3_SERVER=$$server PROMETHEUS_ASSETS=$$prometheus go test -count=1 -timeout 30m ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz the laws of access control lists, each for FUZZTIME (20s)

@@ -15,17 +15,21 @@ import (
 
 const runbooksURL = "https://github.com/maxcompute-operator/maxcompute-operator/blob/main/" + runbooksFile + "#"
 
-// TestAlerts has promtool judge the rules, and evaluate them over the samples of testdata/alerts.yaml.
+// samples are the files below testdata with samples for promtool.
+var samples = []string{"alerts.yaml", "alerts_days.yaml"}
+
+// TestAlerts has promtool judge the rules, and evaluate them over samples.
 func TestAlerts(t *testing.T) {
 	promtool, dir := program(t, "promtool"), t.TempDir()
 	writeRules(t, filepath.Join(dir, "rules.yaml"), func(map[string]any) {})
-	samples := []byte(text(t, "test/monitoring/testdata/alerts.yaml"))
-	if err := os.WriteFile(filepath.Join(dir, "alerts.yaml"), samples, 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range samples {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text(t, "test/monitoring/testdata/"+file)), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, args := range map[string][]string{
 		"the rules are valid":        {"check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"},
-		"they fire when they should": {"test", "rules", "alerts.yaml"},
+		"they fire when they should": append([]string{"test", "rules"}, samples...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			command := exec.CommandContext(t.Context(), promtool, args...)
@@ -40,8 +44,10 @@ func TestAlerts(t *testing.T) {
 // TestEveryAlertFiresInATest, with each of its severities.
 func TestEveryAlertFiresInATest(t *testing.T) {
 	var got, want []string
-	for _, match := range regexp.MustCompile(`alertname="(\w+)", alertstate="firing", severity="(\w+)"`).FindAllStringSubmatch(text(t, "test/monitoring/testdata/alerts.yaml"), -1) {
-		got = append(got, match[1]+" "+match[2])
+	for _, file := range samples {
+		for _, match := range regexp.MustCompile(`alertname="(\w+)", alertstate="firing", severity="(\w+)"`).FindAllStringSubmatch(text(t, "test/monitoring/testdata/"+file), -1) {
+			got = append(got, match[1]+" "+match[2])
+		}
 	}
 	for _, alert := range alerts(t) {
 		want = append(want, alert.Alert+" "+alert.Labels["severity"])
@@ -49,7 +55,7 @@ func TestEveryAlertFiresInATest(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := gocmp.Diff(want, slices.Compact(got)); diff != "" {
-		t.Errorf("alerts that fire in testdata/alerts.yaml (-want +got):\n%s", diff)
+		t.Errorf("alerts that fire in testdata (-want +got):\n%s", diff)
 	}
 }
 
@@ -98,4 +104,29 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	if diff := gocmp.Diff(slices.Compact(names), documented); diff != "" {
 		t.Errorf("alerts and the sections of %s (-alerts +sections):\n%s", runbooksFile, diff)
 	}
+}
+
+// TestLinks: what the documents of this package refer to is there, the section included.
+func TestLinks(t *testing.T) {
+	for _, file := range []string{runbooksFile, metricsFile} {
+		for _, link := range found(`\]\(([^)]+)\)`, text(t, file)) {
+			path, section, _ := strings.Cut(link, "#")
+			if strings.Contains(path, "://") {
+				continue
+			}
+			target := filepath.Join(filepath.Dir(file), path)
+			if path == "" {
+				target = file
+			}
+			content := text(t, target)
+			if titles := found("(?m)^#+ (.*)$", content); section != "" && !slices.ContainsFunc(titles, func(title string) bool { return anchor(title) == section }) {
+				t.Errorf("%s refers to %s, which has no such section", file, link)
+			}
+		}
+	}
+}
+
+// anchor is what GitHub makes of a title.
+func anchor(title string) string {
+	return strings.ReplaceAll(regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(title), ""), " ", "-")
 }

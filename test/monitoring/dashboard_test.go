@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // panel is a part of the dashboard.
@@ -38,34 +40,38 @@ func (d dashboard) queries() map[string]string {
 	return all
 }
 
-// TestDashboardIsComplete: whoever looks at a panel is told what it means, in which unit, and from which data source.
+// TestDashboardIsComplete: it can be found and imported, and whoever looks at a panel is told what it means, in which unit, and from which
+// data source.
 func TestDashboardIsComplete(t *testing.T) {
 	var d dashboard
 	decode(t, dashboardFile, &d)
 	if d.UID == "" || d.Title == "" || d.SchemaVersion < 39 || len(d.Panels) == 0 {
 		t.Errorf("uid %q, title %q, schema version %d, %d panels", d.UID, d.Title, d.SchemaVersion, len(d.Panels))
 	}
-	variables := map[string]bool{}
+	var variables []string
 	for _, v := range d.Templating.List {
-		variables[v.Name] = true
+		variables = append(variables, v.Name)
 	}
-	for _, name := range []string{"DS_PROMETHEUS", "namespace", "kind"} {
-		if !variables[name] {
-			t.Errorf("there is no variable %s", name)
+	if diff := cmp.Diff([]string{"DS_PROMETHEUS", "namespace", "kind"}, variables); diff != "" {
+		t.Errorf("variables (-want +got):\n%s", diff)
+	}
+	for _, p := range d.Panels {
+		if p.Type != "row" && (p.Title == "" || p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 || p.Datasource.UID != "${DS_PROMETHEUS}") {
+			t.Errorf("panel %d (%s) lacks a title, a description, a unit, a query or the data source", p.ID, p.Title)
 		}
 	}
+}
+
+// TestDashboardIsInOrder: no panel covers another one or has its id.
+func TestDashboardIsInOrder(t *testing.T) {
+	var d dashboard
+	decode(t, dashboardFile, &d)
 	ids, cells := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] {
 			t.Errorf("%s has the id of another panel", p.Title)
 		}
 		ids[p.ID] = true
-		if p.Type == "row" {
-			continue
-		}
-		if p.Title == "" || p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 || p.Datasource.UID != "${DS_PROMETHEUS}" {
-			t.Errorf("panel %d (%s) lacks a title, a description, a unit, a query or the data source", p.ID, p.Title)
-		}
 		for x := range p.GridPos.W {
 			for y := range p.GridPos.H {
 				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}

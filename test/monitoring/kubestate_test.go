@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 // schema is what the test reads of a CRD's schema.
@@ -184,5 +186,49 @@ func labelled(t *testing.T, s *schema, labels map[string][]string) {
 		} else if value.Type == "object" || value.Type == "array" {
 			t.Errorf("label %s is made of an %s", label, value.Type)
 		}
+	}
+}
+
+// TestDocumentedStates compares the metrics of kube-state-metrics with those that are documented.
+func TestDocumentedStates(t *testing.T) {
+	var config kubeState
+	decode(t, "config/kube-state-metrics/config.yaml", &config)
+	names := map[string]bool{}
+	for _, resource := range config.Spec.Resources {
+		for _, m := range resource.Metrics {
+			names[resource.MetricNamePrefix+"_"+m.Name] = true
+		}
+	}
+	want := slices.Sorted(maps.Keys(names))
+	for what, got := range map[string][]string{
+		"listed": found("(?m)^\\| `(maxcompute_resource_\\w+)` \\|", text(t, metricsFile)),
+		"named":  found(`\b(maxcompute_resource_\w+)`, text(t, metricsFile)),
+	} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("metrics that are made and that are %s in %s (-made +%s):\n%s", what, metricsFile, what, diff)
+		}
+	}
+}
+
+// TestKubeStateMetricsMayList what it is told to tell of.
+func TestKubeStateMetricsMayList(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "config/crd/bases/*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plurals []string
+	for _, file := range files {
+		_, plural, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".yaml"), "_")
+		plurals = append(plurals, plural)
+	}
+	role, _, _ := strings.Cut(text(t, "config/kube-state-metrics/role.yaml"), "\n---\n")
+	var rules struct {
+		Rules []struct{ Resources, Verbs []string }
+	}
+	if err := yaml.Unmarshal([]byte(role), &rules); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(plurals, rules.Rules[0].Resources); diff != "" {
+		t.Errorf("kinds, and those that may be listed (-kinds +role):\n%s", diff)
 	}
 }
