@@ -60,6 +60,10 @@ chart: ## Copy what the chart takes from config
 	cp $(filter-out config/rbac/role.yaml,$(wildcard config/rbac/*role.yaml)) $(RBAC_DIR)/role.yaml $(CHART_FILES)/rbac
 	cp config/crd/deadline_policy.yaml $(wildcard config/prometheus/rules.yaml config/grafana/dashboard.json) $(CHART_FILES)
 
+.PHONY: argocd
+argocd: ## Make what Argo CD takes of the scripts in config/argocd
+	go run ./hack/argocd config/argocd
+
 .PHONY: fmt
 fmt: ## Format the code
 	$(GOLANGCI_LINT) fmt
