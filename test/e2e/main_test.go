@@ -19,11 +19,15 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+	"github.com/maxcompute-operator/maxcompute-operator/test/gitops"
 	"github.com/maxcompute-operator/maxcompute-operator/test/testbed"
 )
 
 // bed is the one environment of all tests in this package; each test has a namespace and a project of its own.
 var bed *testbed.Testbed
+
+// tools see every object that a test looks at.
+var tools *gitops.Tools
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
@@ -36,6 +40,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
+	if tools, err = gitops.Load("../.."); err != nil {
+		return 1, err
+	}
 	if bed, err = testbed.Start(context.Background(), "../.."); err != nil {
 		return 1, err
 	}

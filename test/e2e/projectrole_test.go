@@ -7,18 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+	"github.com/maxcompute-operator/maxcompute-operator/test/gitops"
 )
 
 const (
@@ -29,7 +27,7 @@ const (
 // gone is what is seen of an object that does not exist.
 const gone = "gone"
 
-// seen is what a user sees of an object: Ready with its reason, and what kstatus makes of it.
+// seen is what a user sees of an object: Ready with its reason, and what delivery tools make of it.
 func seen(obj conditions.Object) func() string {
 	key := client.ObjectKey{Namespace: obj.GetNamespace(), Name: obj.GetName()}
 	return func() string {
@@ -65,16 +63,28 @@ func told(obj conditions.Object) func() string {
 	}
 }
 
+// kstatusOf is what kstatus makes of an object, and where Argo CD or Flux contradicts it.
 func kstatusOf(obj client.Object) string {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	content, err := gitops.Unstructured(obj)
 	if err != nil {
 		return err.Error()
 	}
-	result, err := status.Compute(&unstructured.Unstructured{Object: content})
+	kind, err := bed.Kube.GroupVersionKindFor(obj)
 	if err != nil {
 		return err.Error()
 	}
-	return string(result.Status)
+	content.SetGroupVersionKind(kind)
+	verdict, err := tools.Judge(context.Background(), content)
+	if err != nil {
+		return err.Error()
+	}
+	switch contradiction, err := verdict.Contradiction(content); {
+	case err != nil:
+		return err.Error()
+	case contradiction != "":
+		return contradiction
+	}
+	return string(verdict.KStatus)
 }
 
 // grantsOf is what the role called reader holds in the cloud.

@@ -77,15 +77,13 @@ func TestMassRevocationsWaitForApproval(t *testing.T) {
 	hash := role.Status.PendingPlan.Hash
 	g.Expect(conditions.ReadyCondition(role).Message).To(ContainSubstring(v1alpha1.ApprovePlanAnnotation + ": " + hash))
 
-	approve := func(hash string) {
-		out, err := kubectl(t, "", "annotate", "--overwrite", "mcrole/reader", "-n", s.namespace, v1alpha1.ApprovePlanAnnotation+"="+hash)
-		g.Expect(err).NotTo(HaveOccurred(), out)
-	}
-	approve("0123456789abcdef")
+	out, err := kubectl(t, "", "annotate", "--overwrite", "mcrole/reader", "-n", s.namespace, v1alpha1.ApprovePlanAnnotation+"=0123456789abcdef")
+	g.Expect(err).NotTo(HaveOccurred(), out)
 	g.Eventually(told(role), timeout, poll).Should(ContainSubstring("the annotation's present value approves another plan"))
 	g.Expect(seen(role)()).To(Equal("False/RevokeLimitExceeded Failed"))
 	g.Expect(writers(s.project)).To(BeEmpty())
-	approve(hash)
+	approved := act(t.Context(), g, role, "approve-plan")
+	g.Expect(approved.GetAnnotations()).To(HaveKeyWithValue(v1alpha1.ApprovePlanAnnotation, hash))
 	g.Eventually(seen(role), timeout, poll).Should(Equal(owns))
 	g.Expect(role.Status.Adopted).To(BeTrue())
 	g.Expect(role.Status.PendingPlan).To(BeNil())

@@ -37,9 +37,13 @@ type fluxChecks struct {
 
 // LoadFlux reads the healthCheckExprs of the Kustomization in a file.
 func LoadFlux(path string) (*Flux, error) {
-	documents, err := Documents(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
+	}
+	documents, err := Documents(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	environment, err := cel.NewEnv(
 		cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true), cel.CrossTypeNumericComparisons(true),
@@ -126,17 +130,13 @@ func (f *Flux) Status(ctx context.Context, obj *unstructured.Unstructured) (stat
 	return status.InProgressStatus, nil
 }
 
-// Documents reads the objects of a YAML file.
-func Documents(path string) ([]*unstructured.Unstructured, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+// Documents reads the objects of a YAML text.
+func Documents(text string) ([]*unstructured.Unstructured, error) {
 	var documents []*unstructured.Unstructured
-	for part := range strings.SplitSeq(string(text), "\n---\n") {
+	for part := range strings.SplitSeq(text, "\n---\n") {
 		obj := &unstructured.Unstructured{}
 		if err := yaml.UnmarshalStrict([]byte(part), &obj.Object); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, err
 		}
 		if obj.Object != nil {
 			documents = append(documents, obj)
