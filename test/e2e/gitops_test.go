@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/go-cmp/cmp"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -157,7 +160,7 @@ func strangers(g Gomega, obj *unstructured.Unstructured) []string {
 	var managers []string
 	for _, entry := range obj.GetManagedFields() {
 		var fields map[string]any
-		g.Expect(json.Unmarshal(entry.FieldsV1.Raw, &fields)).To(Succeed())
+		g.Expect(json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields)).To(Succeed())
 		if _, owns := fields["f:spec"]; owns && entry.Manager != string(deliverer) && entry.Manager != string(actor) {
 			managers = append(managers, entry.Manager)
 		}
@@ -220,11 +223,27 @@ func obeys(ctx context.Context, g Gomega, manifest *unstructured.Unstructured) {
 	}, timeout, poll).Should(And(Equal(wanted), Not(BeEmpty())))
 
 	act(ctx, g, manifest, "suspend")
-	g.Expect(shown(ctx, g, manifest)()).To(HavePrefix(gitops.Suspended))
+	suspended, err := tools.Judge(ctx, live(ctx, g, manifest))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(suspended.ArgoCD.Status).To(Equal(gitops.Suspended))
+	g.Expect(suspended.KStatus).To(Equal(status.InProgressStatus), "the change of suspend is not decided")
 	resumed := act(ctx, g, manifest, "resume")
 	want, got := before.Object["spec"].(map[string]any), resumed.Object["spec"].(map[string]any)
 	g.Expect(got["suspend"]).To(BeFalse())
 	delete(want, "suspend")
 	delete(got, "suspend")
 	g.Expect(cmp.Diff(want, got)).To(BeEmpty())
+}
+
+// TestArgoCDKeepsItsConfiguration when it is given health and actions by the command that the documentation names.
+func TestArgoCDKeepsItsConfiguration(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "argocd-cm"}, Data: map[string]string{"url": "https://argocd.example.com"}}
+	create(t, configMap)
+	out, err := kubectl(t, "", "apply", "--server-side", "--field-manager=maxcompute-operator", "-n", s.namespace, "-f", "../../config/argocd/argocd-cm.yaml")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(bed.Kube.Get(t.Context(), client.ObjectKeyFromObject(configMap), configMap)).To(Succeed())
+	g.Expect(configMap.Data).To(HaveLen(15), "health and actions of seven kinds, and what was there")
+	g.Expect(configMap.Data).To(HaveKeyWithValue("url", "https://argocd.example.com"))
 }
