@@ -98,6 +98,9 @@ func TestWhatActionsChange(t *testing.T) {
 
 // TestRefreshSetsTheTime in the form of Kubernetes' own times, beside the annotations that are there.
 func TestRefreshSetsTheTime(t *testing.T) {
+	zone := time.Local
+	time.Local = time.FixedZone("east", 8*60*60)
+	t.Cleanup(func() { time.Local = zone })
 	argocd := loadTools(t).ArgoCD
 	for kind := range kinds {
 		for name, annotations := range map[string]map[string]string{

@@ -117,6 +117,9 @@ func edited(obj object)    { obj.SetGeneration(obj.GetGeneration() + 1) }
 func applying(obj object)  { conditions.SetProgressing(obj, "applying the changes") }
 func stillborn(obj object) { conditions.SetSuspended(obj) }
 
+// undecided is what somebody does who edits the status.
+func undecided(obj object) { obj.GetSyncStatus().ObservedGeneration = -1 }
+
 func deleted(obj object) {
 	obj.SetDeletionTimestamp(&metav1.Time{Time: time.Date(2026, 11, 21, 16, 0, 0, 0, time.UTC)})
 	obj.SetFinalizers([]string{v1alpha1.Finalizer})

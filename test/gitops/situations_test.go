@@ -59,6 +59,7 @@ func healing() map[string]situation {
 		"a write is not visible yet":              inProgress(targets, unsettles),
 		"a write is not visible a second time":    inProgress(targets, unsettles, unsettles),
 		"a failure followed one that was stalled": inProgress(every, invalid, unavailable),
+		"it differed when it was looked at last":  inProgress(managed, sees(revocation), unavailable),
 	}
 }
 
@@ -105,6 +106,8 @@ func changing() map[string]situation {
 		"edited, and the change has to wait":          inProgress(every, succeeded, edited, unavailable),
 		"edited, and the change is in place":          current(every, succeeded, edited, applying, succeeded),
 		"edited, and the change cannot work":          dead(every, succeeded, edited, invalid),
+		"ready, and the decision was undone":          inProgress(every, succeeded, undecided),
+		"stalled, and the decision was undone":        inProgress(every, invalid, undecided),
 		"deleted":                                     terminating(every, succeeded),
 		"deleted while it was stalled":                terminating(every, invalid),
 		"deleted, and used":                           terminating(connections, waits(v1alpha1.ReasonInUse)),
