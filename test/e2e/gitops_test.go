@@ -34,8 +34,8 @@ func (s space) samples(t *testing.T, g Gomega) []*unstructured.Unstructured {
 	identity := s.trusted(t, g)
 	server := s.sampled(t)
 	replace := strings.NewReplacer(
-		"analytics_prod", s.project, "partner_proj", s.project+"_partner", "REPLACE-WITH-ACCESS-KEY-ID", fakecloud.DefaultAccessKeyID,
-		"REPLACE-WITH-ACCESS-KEY-SECRET", fakecloud.DefaultAccessKeySecret, "acs:ram::1234567890123456:role/data-perms", identity.RoleARN,
+		"analytics_prod", s.project, "partner_proj", s.project+"_partner", "REPLACE-WITH-ACCESS-KEY-ID", s.sampleKey(),
+		"REPLACE-WITH-ACCESS-KEY-SECRET", "fake-secret", "acs:ram::1234567890123456:role/data-perms", identity.RoleARN,
 		"acs:ram::1234567890123456:oidc-provider/ack-rrsa-cluster", identity.OIDCProviderARN, "data-platform", s.namespace, "[reporting]", "["+s.namespace+"]",
 		`"analytics_*"`, `"*"`, "0a1b2c3d4e5f60718293a4b5c6d7e8f9", s.insightProject(), "https://obs.cn-southwest-2.myhuaweicloud.com", server.Endpoint,
 		"region: cn-southwest-2\n      bucket", "region: us-east-1\n      bucket",
@@ -62,13 +62,14 @@ func (s space) samples(t *testing.T, g Gomega) []*unstructured.Unstructured {
 func (s space) sampled(t *testing.T) *testbed.S3 {
 	t.Helper()
 	bed.Cloud.AddProject(fakecloud.Project{Name: s.project + "_partner"})
+	bed.Cloud.AddIdentity(fakecloud.Identity{AccessKeyID: s.sampleKey(), AccessKeySecret: "fake-secret", SuperAdministrator: true})
 	const workspace = "4f1c2d3e4a5b6c7d8e9f0a1b2c3d4e5f"
 	server := testbed.StartS3(t)
 	failures := []error{
 		server.MakeBucket(t.Context(), exportBucket),
 		bed.Cloud.AddIAMProject(fakecloud.IAMProject{ID: s.insightProject(), Name: s.project}),
 		bed.Cloud.AddIAMUser(fakecloud.IAMUser{Domain: "corp", Name: s.project, Password: "fake-password"}),
-		bed.Cloud.AddIAMKey(fakecloud.IAMKey{AccessKeyID: s.insightKey(), SecretAccessKey: "fake-secret", User: "corp/" + s.project}),
+		bed.Cloud.AddIAMKey(fakecloud.IAMKey{AccessKeyID: s.sampleKey(), SecretAccessKey: "fake-secret", User: "corp/" + s.project}),
 		bed.Cloud.AddInsightWorkspace(fakecloud.InsightWorkspace{Project: s.insightProject(), ID: workspace}),
 	}
 	for kind, id := range map[string]string{"dashboard": "12aw34ed56rf", "dataset": "78tg90yh12uj", "portal": "34ik56ol78pq"} {
@@ -85,7 +86,8 @@ func (s space) sampled(t *testing.T) *testbed.S3 {
 	return server
 }
 
-func (s space) insightKey() string { return "FAKE" + strings.ToUpper(s.project) }
+// sampleKey is a key of the space's own in both clouds: the rate limits of the samples hold for the identity, and are not for other tests.
+func (s space) sampleKey() string { return "FAKE" + strings.ToUpper(s.project) }
 
 // adapt gives a manifest the space's namespace, and endpoints and keys of the fakes.
 func (s space) adapt(g Gomega, manifest *unstructured.Unstructured, server *testbed.S3) {
@@ -103,7 +105,7 @@ func (s space) adapt(g Gomega, manifest *unstructured.Unstructured, server *test
 	case kind == "Connection":
 		set(map[string]any{"dataArtsInsight": bed.CloudURL, "iam": bed.CloudURL}, "spec", "huaweiCloud", "endpoints")
 	case kind == "Secret" && name == "huawei":
-		set(map[string]any{"accessKey": s.insightKey(), "secretKey": "fake-secret"}, "stringData")
+		set(map[string]any{"accessKey": s.sampleKey(), "secretKey": "fake-secret"}, "stringData")
 	case kind == "Secret" && name == "obs":
 		set(map[string]any{"accessKey": server.AccessKey, "secretKey": server.SecretKey}, "stringData")
 	case name == "auditor":
