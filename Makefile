@@ -1,6 +1,6 @@
 # Every target needs only Go, make and git. The tools are pinned in hack/tools/go.mod, the programs of the local control
 # plane in hack/controlplane/go.mod, the S3 server and the Prometheus of the tests in hack/s3server/go.mod and
-# hack/prometheus/go.mod; all are built on first use.
+# hack/prometheus/go.mod, what makes releases in hack/release/go.mod; all are built on first use.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -70,16 +70,21 @@ fmt: ## Format the code
 
 .PHONY: clean
 clean: dev-down ## Stop the local control plane and remove everything that was built
-	rm -rf bin
+	rm -rf bin dist
 
 ##@ Checks
 
 .PHONY: check
-check: lint helm-lint verify test ## Everything that CI runs: lint, verify, test
+check: lint helm-lint verify vulncheck test ## Everything that CI runs: lint, verify, vulncheck, test
 
 .PHONY: lint
 lint: ## Run the linters
 	$(GOLANGCI_LINT) run
+	cd hack/release && $(GOLANGCI_LINT) run
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the code calls; skipped where the database does not answer
+	@hack/vulncheck/vulncheck.sh
 
 .PHONY: helm-lint
 helm-lint: ## Lint and render the chart with every file of values in its directory ci
@@ -115,6 +120,7 @@ verify: ## Fail, showing the difference, if generated files or go.mod are not up
 test: ## Run every test
 	assets=$$(hack/controlplane/ensure.sh) && server=$$(hack/s3server/ensure.sh) && prometheus=$$(hack/prometheus/ensure.sh) && \
 		KUBEBUILDER_ASSETS=$$assets S3_SERVER=$$server PROMETHEUS_ASSETS=$$prometheus go test -count=1 -timeout 30m ./...
+	cd hack/release && go test -count=1 ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz the laws of access control lists, each for FUZZTIME (20s)
@@ -130,6 +136,16 @@ bench: ## Take the measurements of docs/performance.md
 .PHONY: chaos
 chaos: build ## Take the measurements of docs/reliability.md (CHAOS_ARGS="requests -seed 2" takes some of them)
 	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go run ./test/chaos $(CHAOS_ARGS)
+
+##@ Releases
+
+.PHONY: release
+release: ## Make a release in dist (VERSION=v0.1.0, IMAGE=registry/name)
+	@IMAGE="$(IMAGE)" hack/release/release.sh "$(VERSION)"
+
+.PHONY: release-verify
+release-verify: ## Make a release of the commit twice and compare them (VERSION=v0.1.0, and DIST=directory compares that one, too)
+	@IMAGE="$(IMAGE)" hack/release/verify.sh "$(or $(VERSION),v0.0.0-verify)" $(DIST)
 
 ##@ Local control plane
 
