@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"debug/buildinfo"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -35,7 +36,28 @@ func check(folder, version string) error {
 	if !bytes.Equal(got, want) {
 		return fmt.Errorf("%s does not match the files beside it", sumsName)
 	}
+	if err := checkSBOMs(folder); err != nil {
+		return err
+	}
 	return checkImage(filepath.Join(folder, "maxcompute-operator-"+version+".oci.tar"), folder, version)
+}
+
+// checkSBOMs checks that every program has a bill of materials beside it.
+func checkSBOMs(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		if _, err := buildinfo.ReadFile(path); err != nil {
+			continue // not a Go program
+		}
+		if _, err := os.Stat(path + sbomSuffix); err != nil {
+			return fmt.Errorf("%s has no bill of materials", entry.Name())
+		}
+	}
+	return nil
 }
 
 // checkImage checks that a layout is whole, and that the image of every platform holds the manager of that platform.
