@@ -1,5 +1,5 @@
 // Command release makes of built programs what a release consists of: an OCI image layout, software bills of materials, and checksums. The
-// same input gives the same bytes. It knows no clock: the time in everything is SOURCE_DATE_EPOCH.
+// same input gives the same bytes. It knows no clock: the time in what it writes is SOURCE_DATE_EPOCH.
 package main
 
 import (
@@ -50,8 +50,13 @@ func run(args []string) error {
 	if len(rest) == 0 {
 		return errors.New(usage)
 	}
-	if args[0] == "version" {
+	switch args[0] {
+	case "version":
 		return checkVersion(rest[0])
+	case "sums":
+		return writeSums(rest[0])
+	case "check":
+		return check(rest[0], *version)
 	}
 	at, err := releaseTime()
 	if err != nil {
@@ -64,10 +69,6 @@ func run(args []string) error {
 		return writeSBOMs(rest, *version, at)
 	case "date":
 		return date(rest[0], at)
-	case "sums":
-		return writeSums(rest[0])
-	case "check":
-		return check(rest[0], *version)
 	}
 	return errors.New(usage)
 }
