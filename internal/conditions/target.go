@@ -122,6 +122,12 @@ func SetPending(obj Target, p *plan.Plan) {
 	}
 }
 
+// IsApproved tells whether somebody has approved the plan that waits for it.
+func IsApproved(obj Target) bool {
+	pending := obj.GetTargetStatus().PendingPlan
+	return pending != nil && obj.GetAnnotations()[v1alpha1.ApprovePlanAnnotation] == pending.Hash
+}
+
 // Unapproved returns the outcome of a plan that takes away more than limit allows and that nobody has approved, or nil.
 func Unapproved(obj Target, p plan.Plan, limit int) error {
 	hash := p.Hash()

@@ -75,7 +75,7 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 	if err := r.AddFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
 	}
-	if conditions.IsDecided(obj) && !conditions.IsRequested(obj) && !deleting {
+	if conditions.IsDecided(obj) && !conditions.IsRequested(obj) && !conditions.IsApproved(obj) && !deleting {
 		// Nobody has asked for anything: what people have asked for goes first.
 		ctx = cloud.Background(ctx)
 	}

@@ -403,6 +403,20 @@ func TestAMassRevokeWaitsForItsOwnApproval(t *testing.T) {
 	}
 }
 
+// TestAnApprovedPlanGoesFirst: somebody waits for it.
+func TestAnApprovedPlanGoesFirst(t *testing.T) {
+	kind := &toy{wanted: []string{"new"}, cloud: cloudOf(sixty("old")...)}
+	w := newWorld(t, newRole(), kind)
+	w.engine.MaxRevocations = 50
+	w.glance(t)
+	role := w.glance(t)
+	w.annotate(t, v1alpha1.ApprovePlanAnnotation, role.Status.PendingPlan.Hash)
+	w.glance(t)
+	if diff := cmp.Diff([]bool{false, true, false, false}, kind.background); diff != "" {
+		t.Errorf("which looks were in the background: the first, one at what waits for approval, two of the approved plan (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnOldApprovalIsNoneForANewPlan(t *testing.T) {
 	kind := &toy{cloud: cloudOf(sixty("old")...)}
 	w := newWorld(t, newRole(), kind)
