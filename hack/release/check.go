@@ -66,7 +66,7 @@ func checkImage(path, folder, version string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(unpacked)
+	defer os.RemoveAll(unpacked) //nolint:errcheck // what stays is in the directory for temporary files
 	if err := unpack(path, unpacked); err != nil {
 		return err
 	}
@@ -77,14 +77,7 @@ func checkImage(path, folder, version string) error {
 	if err := validate.Index(outer); err != nil {
 		return fmt.Errorf("layout: %w", err)
 	}
-	list, err := outer.IndexManifest()
-	if err != nil {
-		return err
-	}
-	if len(list.Manifests) != 1 || list.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != version {
-		return fmt.Errorf("layout: it must hold one index, named %s", version)
-	}
-	index, err := outer.ImageIndex(list.Manifests[0].Digest)
+	index, err := named(outer, version)
 	if err != nil {
 		return err
 	}
@@ -108,6 +101,18 @@ func checkImage(path, folder, version string) error {
 		return fmt.Errorf("layout: it must hold one image for each of %d platforms", len(machines))
 	}
 	return nil
+}
+
+// named is the one index in a layout.
+func named(outer v1.ImageIndex, version string) (v1.ImageIndex, error) {
+	list, err := outer.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	if len(list.Manifests) != 1 || list.Manifests[0].Annotations[refName] != version {
+		return nil, fmt.Errorf("layout: it must hold one index, named %s", version)
+	}
+	return outer.ImageIndex(list.Manifests[0].Digest)
 }
 
 // checkPlatform checks what an image is run as, what is in it, and that this is the program beside it.
@@ -180,12 +185,12 @@ func checkRuns(manager []byte, platform *v1.Platform, version string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
+	defer os.RemoveAll(folder) //nolint:errcheck // what stays is in the directory for temporary files
 	path := filepath.Join(folder, "manager")
 	if err := os.WriteFile(path, manager, 0o700); err != nil { //nolint:gosec // it is a program
 		return err
 	}
-	out, err := exec.Command(path, "--version").Output() //nolint:gosec,noctx // it ends at once, and is what was just built
+	out, err := exec.Command(path, "--version").Output() //nolint:noctx // it ends at once, and is what was just built
 	if err != nil {
 		return fmt.Errorf("run it: %w", err)
 	}

@@ -19,6 +19,11 @@ const sumsName = "SHA256SUMS"
 
 // archive writes a tar archive of a folder: names in order, one time, one owner.
 func archive(out, folder string, at time.Time) (err error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // nothing is written through it
 	file, err := os.Create(filepath.Clean(out))
 	if err != nil {
 		return err
@@ -26,19 +31,14 @@ func archive(out, folder string, at time.Time) (err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	w := tar.NewWriter(file)
 	// WalkDir goes in lexical order.
-	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == folder {
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == "." {
 			return err
 		}
-		name, err := filepath.Rel(folder, path)
-		if err != nil {
-			return err
-		}
-		name = filepath.ToSlash(name)
 		if entry.IsDir() {
 			return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: at, Format: tar.FormatPAX})
 		}
-		content, err := os.ReadFile(filepath.Clean(path))
+		content, err := root.ReadFile(name)
 		if err != nil {
 			return err
 		}
@@ -88,11 +88,16 @@ func unpack(archive, folder string) error {
 
 // date gives everything below a folder one time.
 func date(folder string, at time.Time) error {
-	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // nothing is written through it
+	return fs.WalkDir(root.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Chtimes(path, at, at)
+		return root.Chtimes(name, at, at)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"debug/buildinfo"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,8 @@ const (
 	source = "https://github.com/maxcompute-operator/maxcompute-operator"
 	// rootsPath is where Go looks first for the certificates that the cloud's endpoints are checked against.
 	rootsPath = "/etc/ssl/certs/ca-certificates.crt"
+	// refName is the annotation by which tools that read a layout find an image in it.
+	refName = "org.opencontainers.image.ref.name"
 )
 
 // labels are those of https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md.
@@ -57,19 +60,18 @@ func writeImage(out string, managers []string, r release) error {
 	}
 	annotated, ok := mutate.Annotations(index, r.labels()).(v1.ImageIndex)
 	if !ok {
-		return fmt.Errorf("annotate the index: it is not an index any more")
+		return errors.New("annotate the index: it is not an index any more")
 	}
 	folder, err := os.MkdirTemp("", "layout-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
+	defer os.RemoveAll(folder) //nolint:errcheck // what stays is in the directory for temporary files
 	to, err := layout.Write(folder, mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
 	if err != nil {
 		return fmt.Errorf("write the layout: %w", err)
 	}
-	// The name by which tools that read a layout find an image in it.
-	if err := to.AppendIndex(annotated, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": r.version})); err != nil {
+	if err := to.AppendIndex(annotated, layout.WithAnnotations(map[string]string{refName: r.version})); err != nil {
 		return fmt.Errorf("write the layout: %w", err)
 	}
 	return archive(out, folder, r.at)

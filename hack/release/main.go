@@ -12,17 +12,14 @@ import (
 	"time"
 )
 
-const usage = `usage:
-  release version VERSION              fail unless VERSION is a semantic version with a leading v
-  release image -out FILE -version VERSION -revision COMMIT MANAGER...
+const usage = `usage: release COMMAND, which is one of
+  version VERSION                      fail unless VERSION is a semantic version with a leading v
+  image -out FILE -version VERSION -revision COMMIT MANAGER...
                                        write an OCI image layout with one image for each manager
-  release sbom -version VERSION PROGRAM...
-                                       write PROGRAM.cdx.json beside each program
-  release date DIRECTORY               give all files below a directory the time of the release
-  release sums DIRECTORY               write SHA256SUMS of all files in a directory
-  release check -version VERSION DIRECTORY
-                                       check what is in a directory against what a release must be
-`
+  sbom -version VERSION PROGRAM...     write PROGRAM.cdx.json beside each program
+  date DIRECTORY                       give all files below a directory the time SOURCE_DATE_EPOCH
+  sums DIRECTORY                       write SHA256SUMS of all files in a directory
+  check -version VERSION DIRECTORY     check what is in a directory against what a release must be`
 
 // semver is the pattern of semver.org for versions, with a leading v, and without build metadata, which image tags cannot hold.
 var semver = regexp.MustCompile(
