@@ -108,13 +108,13 @@ func proxy(t *testing.T, public tls.Certificate, answer http.HandlerFunc) string
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		defer there.Close()
+		defer there.Close() //nolint:errcheck // it may be closed already
 		w.WriteHeader(http.StatusOK)
 		here, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
-		defer here.Close()
+		defer here.Close() //nolint:errcheck // it may be closed already
 		var both sync.WaitGroup
 		both.Go(func() { _, _ = io.Copy(there, here); _ = there.Close() }) //nolint:errcheck // either end may go away
 		both.Go(func() { _, _ = io.Copy(here, there); _ = here.Close() })  //nolint:errcheck // either end may go away
