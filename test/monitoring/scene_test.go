@@ -1,17 +1,13 @@
 package monitoring
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
@@ -20,7 +16,6 @@ import (
 )
 
 const (
-	operatorNamespace = "maxcompute-operator-system"
 	// someone is who gets permissions by requests.
 	someone = "267842600408993176"
 	// sceneTimeout is how long the scene may take to come to what is wanted of it, on a slow machine.
@@ -35,7 +30,7 @@ type scene struct {
 	target string
 }
 
-// newScene starts a control plane, the fake cloud and a manager with leader election and metrics.
+// newScene starts a control plane, the fake cloud and a manager that serves metrics.
 func newScene(t *testing.T) scene {
 	t.Helper()
 	bed, err := testbed.Start(t.Context(), root)
@@ -51,32 +46,11 @@ func newScene(t *testing.T) scene {
 			t.Error(err)
 		}
 	})
-	s.mayLead()
-	err = bed.Manager.Start("--default-interval=2s", "--leader-elect", "--leader-election-namespace="+operatorNamespace,
-		"--metrics-bind-address="+s.target, "--metrics-secure=false")
+	err = bed.Manager.Start("--default-interval=2s", "--metrics-bind-address="+s.target, "--metrics-secure=false")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// mayLead lets the manager hold a lease.
-func (s scene) mayLead() {
-	s.t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, "config/rbac/leader_election_role.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	role := &rbacv1.Role{}
-	if err := yaml.Unmarshal(content, role); err != nil {
-		s.t.Fatal(err)
-	}
-	role.Namespace = operatorNamespace
-	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}, role, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "manager"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "manager"}},
-	})
 }
 
 func (s scene) create(objects ...client.Object) {
