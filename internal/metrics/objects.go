@@ -25,7 +25,7 @@ var (
 	resourcesDesc = prometheus.NewDesc("maxcompute_operator_resources",
 		"How many objects there are.", []string{"kind", "namespace"}, nil)
 	conditionsDesc = prometheus.NewDesc("maxcompute_operator_resource_conditions",
-		"How many objects have a condition, by its type, status and reason.", []string{"kind", "namespace", "type", "status", "reason"}, nil)
+		"How many objects that are not suspended have a condition, by its type, status and reason.", []string{"kind", "namespace", "type", "status", "reason"}, nil)
 	suspendedDesc = prometheus.NewDesc("maxcompute_operator_resources_suspended",
 		"How many objects are suspended.", []string{"kind", "namespace"}, nil)
 	oldestLookDesc = prometheus.NewDesc("maxcompute_operator_oldest_observation_seconds",
@@ -119,7 +119,9 @@ func count(kind string, objects []object, out chan<- prometheus.Metric) {
 		namespace := obj.GetNamespace()
 		resources[namespace]++
 		if obj.IsSuspended() {
+			// Its conditions are what they were when it was suspended, and nobody needs to be told of that again.
 			suspended[namespace]++
+			continue
 		}
 		for _, c := range obj.GetSyncStatus().Conditions {
 			conditions[condition{namespace, c.Type, string(c.Status), c.Reason}]++

@@ -55,7 +55,7 @@ func TestConditions(t *testing.T) {
 		"resources kind=ProjectRole namespace=a": 3, "resources_suspended kind=ProjectRole namespace=a": 1,
 		"resources kind=ProjectRole namespace=b": 1, "resources_suspended kind=ProjectRole namespace=b": 0,
 		"resources kind=ClusterConnection namespace=": 1, "resources_suspended kind=ClusterConnection namespace=": 0,
-		"resource_conditions kind=ProjectRole namespace=a reason=Succeeded status=True type=Ready":        2,
+		"resource_conditions kind=ProjectRole namespace=a reason=Succeeded status=True type=Ready":        1,
 		"resource_conditions kind=ProjectRole namespace=b reason=TargetConflict status=False type=Ready":  1,
 		"resource_conditions kind=ProjectRole namespace=b reason=TargetConflict status=True type=Stalled": 1,
 	}
