@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +14,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
+	"github.com/maxcompute-operator/maxcompute-operator/test/declared"
 )
 
 // causes are the errors that a pass can end with, one at least per reason, and what they mean.
@@ -243,27 +240,16 @@ func TestEveryReasonIsProvoked(t *testing.T) {
 	}
 }
 
+// declaredReasons are the reasons that the API declares.
 func declaredReasons(t *testing.T) map[string]bool {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/condition_types.go", nil, 0)
+	list, err := declared.Reasons("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	reasons := map[string]bool{}
-	ast.Inspect(file, func(node ast.Node) bool {
-		spec, ok := node.(*ast.ValueSpec)
-		if !ok {
-			return true
-		}
-		for i, name := range spec.Names {
-			if value, ok := spec.Values[i].(*ast.BasicLit); ok && strings.HasPrefix(name.Name, "Reason") {
-				reasons[strings.Trim(value.Value, `"`)] = true
-			}
-		}
-		return true
-	})
-	if len(reasons) == 0 {
-		t.Fatal("no reason was found")
+	for _, reason := range list {
+		reasons[reason] = true
 	}
 	return reasons
 }

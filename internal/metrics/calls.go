@@ -17,8 +17,9 @@ const (
 	codeUnknown = "Unknown"
 )
 
-// Calls counts calls to cloud services. It implements openapi.Observer and prometheus.Collector.
+// Calls counts calls to cloud services. It implements openapi.Observer, and prometheus.Collector.
 type Calls struct {
+	collectors
 	requests  *prometheus.CounterVec
 	throttled *prometheus.CounterVec
 	withheld  *prometheus.CounterVec
@@ -28,7 +29,7 @@ type Calls struct {
 
 // NewCalls makes a Calls that has counted nothing.
 func NewCalls() *Calls {
-	return &Calls{
+	c := &Calls{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "maxcompute_operator_cloud_requests_total",
 			Help: "Calls to cloud services, by service, operation and what came of them: OK, Throttled, or the class of the failure.",
@@ -52,6 +53,8 @@ func NewCalls() *Calls {
 			Buckets: []float64{0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300},
 		}, []string{"service"}),
 	}
+	c.collectors = collectors{c.requests, c.throttled, c.withheld, c.durations, c.waits}
+	return c
 }
 
 // Waited implements openapi.Observer.
@@ -87,22 +90,4 @@ func codeOf(err error) string {
 		return codeThrottled
 	}
 	return string(e.Code)
-}
-
-// Describe implements prometheus.Collector.
-func (c *Calls) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, v := range c.vectors() {
-		v.Describe(descriptions)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *Calls) Collect(out chan<- prometheus.Metric) {
-	for _, v := range c.vectors() {
-		v.Collect(out)
-	}
-}
-
-func (c *Calls) vectors() []prometheus.Collector {
-	return []prometheus.Collector{c.requests, c.throttled, c.withheld, c.durations, c.waits}
 }

@@ -20,6 +20,7 @@ const (
 
 // Passes counts what controllers find and do in the cloud. It implements prometheus.Collector.
 type Passes struct {
+	collectors
 	clock clock.PassiveClock
 
 	steps            *prometheus.CounterVec
@@ -36,7 +37,7 @@ func NewPasses(clock clock.PassiveClock) *Passes {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "maxcompute_operator_" + name, Help: help}, labels)
 	}
-	return &Passes{
+	p := &Passes{
 		clock: clock,
 		steps: counter("plan_steps_total", "Steps of plans, by kind of object, verb, and whether the service took them: Applied or Refused.", "kind", "verb", "result"),
 		added: counter("grants_added_total", "What was granted: pairs of object and action, members, and projects allowed.", "kind"),
@@ -46,6 +47,8 @@ func NewPasses(clock clock.PassiveClock) *Passes {
 		corrected: counter("drift_corrected_total", "Drift that was found and after which the cloud was seen to be as specified again.", "kind"),
 		kinds:     map[string]*KindPasses{},
 	}
+	p.collectors = collectors{p.steps, p.added, p.revoked, p.found, p.corrected}
+	return p
 }
 
 // Kind is what the controller of a kind tells of its passes; nil of a nil Passes.
@@ -63,24 +66,6 @@ func (p *Passes) Kind(name string) *KindPasses {
 		}
 	}
 	return p.kinds[name]
-}
-
-// Describe implements prometheus.Collector.
-func (p *Passes) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, v := range p.vectors() {
-		v.Describe(descriptions)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (p *Passes) Collect(out chan<- prometheus.Metric) {
-	for _, v := range p.vectors() {
-		v.Collect(out)
-	}
-}
-
-func (p *Passes) vectors() []prometheus.Collector {
-	return []prometheus.Collector{p.steps, p.added, p.revoked, p.found, p.corrected}
 }
 
 // KindPasses counts for one kind. A nil one counts nothing.

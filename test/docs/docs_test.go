@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/maxcompute-operator/maxcompute-operator/test/declared"
 )
 
 const root = "../.."
@@ -102,32 +104,6 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// constants are the string constants of a package's file whose names begin with a prefix.
-func constants(t *testing.T, path, prefix string) []string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, prefix) {
-			return true
-		}
-		if literal, ok := spec.Values[0].(*ast.BasicLit); ok {
-			value, err := strconv.Unquote(literal.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			values = append(values, value)
-		}
-		return true
-	})
-	slices.Sort(values)
-	return values
-}
-
 var reasonHeading = regexp.MustCompile("(?m)^### `([A-Za-z]+)`$")
 
 // TestEveryReasonIsExplained: what a user reads in the column STATUS can be looked up, and nothing can be that there is not.
@@ -137,7 +113,10 @@ func TestEveryReasonIsExplained(t *testing.T) {
 		explained = append(explained, match[1])
 	}
 	slices.Sort(explained)
-	reasons := constants(t, root+"/api/v1alpha1/condition_types.go", "Reason")
+	reasons, err := declared.Reasons(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if diff := cmp.Diff(reasons, explained); diff != "" {
 		t.Errorf("sections of docs/troubleshooting.md (-reasons +sections):\n%s", diff)
 	}

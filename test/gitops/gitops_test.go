@@ -1,12 +1,8 @@
 package gitops_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +16,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
+	"github.com/maxcompute-operator/maxcompute-operator/test/declared"
 	"github.com/maxcompute-operator/maxcompute-operator/test/gitops"
 )
 
@@ -248,23 +245,14 @@ func loadTools(t *testing.T) *gitops.Tools {
 // declaredReasons are the reasons that the API declares.
 func declaredReasons(t *testing.T) map[string]bool {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/condition_types.go", nil, 0)
+	list, err := declared.Reasons("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	reasons := map[string]bool{}
-	ast.Inspect(file, func(node ast.Node) bool {
-		spec, ok := node.(*ast.ValueSpec)
-		if !ok {
-			return true
-		}
-		for i, name := range spec.Names {
-			if value, ok := spec.Values[i].(*ast.BasicLit); ok && strings.HasPrefix(name.Name, "Reason") {
-				reasons[strings.Trim(value.Value, `"`)] = true
-			}
-		}
-		return true
-	})
+	for _, reason := range list {
+		reasons[reason] = true
+	}
 	return reasons
 }
 
