@@ -8,18 +8,17 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// Reasons are the reasons of conditions, sorted. root is the repository's root.
-func Reasons(root string) ([]string, error) {
+// Reasons are the reasons of conditions. root is the repository's root.
+func Reasons(root string) (map[string]bool, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "api/v1alpha1/condition_types.go"), nil, 0)
 	if err != nil {
 		return nil, err
 	}
-	var reasons []string
+	reasons := map[string]bool{}
 	for spec := range ast.Preorder(file) {
 		value, ok := spec.(*ast.ValueSpec)
 		if !ok || !strings.HasPrefix(value.Names[0].Name, "Reason") {
@@ -33,11 +32,10 @@ func Reasons(root string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", value.Names[0].Name, err)
 		}
-		reasons = append(reasons, reason)
+		reasons[reason] = true
 	}
 	if len(reasons) == 0 {
 		return nil, errors.New("no reason was found")
 	}
-	slices.Sort(reasons)
 	return reasons, nil
 }

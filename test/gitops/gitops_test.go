@@ -191,7 +191,11 @@ func TestEverySituation(t *testing.T) {
 			})
 		}
 	}
-	if diff := cmp.Diff(declaredReasons(t), reasons); diff != "" {
+	want, err := declared.Reasons("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, reasons); diff != "" {
 		t.Errorf("reasons (-declared +in a row):\n%s", diff)
 	}
 }
@@ -240,20 +244,6 @@ func loadTools(t *testing.T) *gitops.Tools {
 		t.Fatal(err)
 	}
 	return tools
-}
-
-// declaredReasons are the reasons that the API declares.
-func declaredReasons(t *testing.T) map[string]bool {
-	t.Helper()
-	list, err := declared.Reasons("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	reasons := map[string]bool{}
-	for _, reason := range list {
-		reasons[reason] = true
-	}
-	return reasons
 }
 
 // TestAnObjectWithoutStatusIsProgressing: the API server gives every object a status, and other programs that show objects may not.
