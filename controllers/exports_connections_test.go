@@ -101,8 +101,11 @@ func TestAnExportThatIsNotAllowedMakesNoCall(t *testing.T) {
 				s.ConnectionRef = v1alpha1.ConnectionReference{Kind: "ClusterConnection", Name: "insight"}
 			})
 			h.create(export)
-			found, _ := h.exporting(export)
+			found, next := h.exporting(export)
 			mustBe(t, found, metav1.ConditionFalse, v1alpha1.ReasonConnectionNotAllowed)
+			if next <= 0 || next > 4*time.Hour {
+				t.Errorf("looked at again after %s: nobody tells when the labels of the namespace change", next)
+			}
 			if n := len(h.cloud.Journal()); n != 0 {
 				t.Errorf("%d calls", n)
 			}
