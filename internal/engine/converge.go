@@ -54,7 +54,7 @@ func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done
 		r.Passes.Looked(obj.GetUID())
 		message := r.Kind.Report(obj, want, have)
 		p := r.Kind.Plan(obj, want, have)
-		if so.round == 0 && isDrift(ctx, obj, p) {
+		if so.round == 0 && isDrift(obj, p) {
 			r.Passes.Drifted(obj.GetUID())
 		}
 		conditions.SetPending(obj, nil)
@@ -107,9 +107,11 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, 
 	return err != nil, err
 }
 
-// isDrift tells whether an object that was as specified is not any more, though nobody has changed it.
-func isDrift(ctx context.Context, obj Object, p plan.Plan) bool {
-	return cloud.IsBackground(ctx) && conditions.IsReady(obj) && !obj.IsObserved() && len(p.Steps) > 0
+// isDrift tells whether an object that was as specified is not any more, though nobody has changed it. It does not matter whether somebody
+// asked for the look that finds that.
+func isDrift(obj Object, p plan.Plan) bool {
+	unchanged := conditions.IsDecided(obj) && obj.GetDeletionTimestamp().IsZero()
+	return unchanged && conditions.IsReady(obj) && !obj.IsObserved() && len(p.Steps) > 0
 }
 
 // partially is the outcome of a pass that is left with refused steps and problems; nil if there are none.

@@ -1,10 +1,13 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,6 +36,19 @@ func counts(t *testing.T, w *world, passes *metrics.Passes, changes ...func()) m
 	return got
 }
 
+// change changes the object.
+func change(t *testing.T, w *world, how func(*v1alpha1.ProjectRole)) {
+	t.Helper()
+	role := newRole()
+	if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil {
+		t.Fatal(err)
+	}
+	how(role)
+	if err := w.kube.Update(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhatIsCounted(t *testing.T) {
 	const (
 		granted = "plan_steps_total kind=ProjectRole result=Applied verb=Grant"
@@ -43,6 +59,7 @@ func TestWhatIsCounted(t *testing.T) {
 		found   = "drift_detected_total kind=ProjectRole"
 		mended  = "drift_corrected_total kind=ProjectRole"
 	)
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "projectroles"}, "r", errors.New("it was changed"))
 	tests := map[string]struct {
 		kind toy
 		// changes come after the first pass, and a pass after each.
@@ -67,14 +84,7 @@ func TestWhatIsCounted(t *testing.T) {
 			changes: func(w *world) []func() {
 				return []func(){func() {
 					w.kind.wanted = []string{"b"}
-					role := newRole()
-					if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil {
-						t.Fatal(err)
-					}
-					role.Generation++
-					if err := w.kube.Update(t.Context(), role); err != nil {
-						t.Fatal(err)
-					}
+					change(t, w, func(role *v1alpha1.ProjectRole) { role.Generation++ })
 				}}
 			},
 			want: map[string]float64{granted: 1, revoked: 1, added: 1, removed: 1},
@@ -89,6 +99,46 @@ func TestWhatIsCounted(t *testing.T) {
 				}
 			},
 			want: map[string]float64{granted: 1, added: 1, refused: 2, found: 1, mended: 1},
+		},
+		"drift counts once, though another change of the object came between its discovery and its correction": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}},
+			changes: func(w *world) []func() {
+				return []func(){
+					func() { delete(w.kind.cloud, "a"); w.update = func() error { return conflict } },
+					func() { w.update = nil },
+				}
+			},
+			want: map[string]float64{granted: 1, added: 1, found: 1, mended: 1},
+		},
+		"drift that comes again counts again": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}},
+			changes: func(w *world) []func() {
+				drift := func() { delete(w.kind.cloud, "a") }
+				return []func(){drift, drift}
+			},
+			want: map[string]float64{granted: 2, added: 2, found: 2, mended: 2},
+		},
+		"drift that somebody asked to look for counts as any other": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}},
+			changes: func(w *world) []func() {
+				return []func(){func() {
+					delete(w.kind.cloud, "a")
+					change(t, w, func(role *v1alpha1.ProjectRole) { role.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"} })
+				}}
+			},
+			want: map[string]float64{granted: 1, added: 1, found: 1, mended: 1},
+		},
+		"what a deletion takes away is no drift": {
+			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}, applyErr: map[string]error{}},
+			changes: func(w *world) []func() {
+				return []func(){func() {
+					w.kind.applyErr["a"] = refusal(cloud.RemoteUnavailable)
+					if err := w.kube.Delete(t.Context(), newRole()); err != nil {
+						t.Fatal(err)
+					}
+				}}
+			},
+			want: map[string]float64{"plan_steps_total kind=ProjectRole result=Refused verb=Revoke": 1},
 		},
 		"what is only observed is not drift": {
 			kind: toy{wanted: []string{"a"}, cloud: map[string]bool{"a": true}}, observe: true,

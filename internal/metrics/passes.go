@@ -106,15 +106,18 @@ func (k *KindPasses) Refused(step plan.Step) {
 	}
 }
 
-// Drifted tells of an object that was Ready and turned out to differ from the cloud though nobody had changed it.
+// Drifted tells of an object that was Ready and turned out to differ from the cloud though nobody had changed it. Until that is corrected
+// it is the same drift: a pass that lost against another change of the object has left it Ready, and the next finds the same.
 func (k *KindPasses) Drifted(uid types.UID) {
 	if k == nil {
 		return
 	}
-	k.passes.found.WithLabelValues(k.kind).Inc()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.drifted[uid] = true
+	if !k.drifted[uid] {
+		k.passes.found.WithLabelValues(k.kind).Inc()
+		k.drifted[uid] = true
+	}
 }
 
 // Converged tells that the cloud was seen to be as an object specifies.
