@@ -103,6 +103,7 @@ func (r *ConnectionReconciler) release(ctx context.Context, connection connect.C
 		return ctrl.Result{}, err
 	}
 	r.Accounts.Forget(connection.GetUID())
+	r.Passes.Forget(connection.GetUID())
 	return ctrl.Result{}, nil
 }
 

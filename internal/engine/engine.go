@@ -67,7 +67,7 @@ func (r *Reconciler[O, S]) Reconcile(ctx context.Context, request ctrl.Request) 
 func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error) {
 	deleting := !obj.GetDeletionTimestamp().IsZero()
 	if event, note, ok := untouched(obj, deleting); ok {
-		return ctrl.Result{}, r.Release(ctx, obj, event, note)
+		return ctrl.Result{}, r.letGo(ctx, obj, event, note)
 	}
 	if obj.IsSuspended() {
 		return ctrl.Result{}, r.Suspend(ctx, obj)
@@ -86,9 +86,19 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 	}
 	r.announce(obj, done)
 	if deleting && err == nil {
-		return ctrl.Result{}, r.Release(ctx, obj, corev1.EventTypeNormal, "")
+		return ctrl.Result{}, r.letGo(ctx, obj, corev1.EventTypeNormal, "")
 	}
 	return r.conclude(ctx, obj, stored, message, err)
+}
+
+// letGo lets an object go, and forgets it.
+func (r *Reconciler[O, S]) letGo(ctx context.Context, obj O, eventType, note string) error {
+	uid := obj.GetUID()
+	err := r.Release(ctx, obj, eventType, note)
+	if client.IgnoreNotFound(err) == nil {
+		r.Passes.Forget(uid)
+	}
+	return err
 }
 
 // untouched tells of an object that is being deleted whether the cloud is to be left as it is, and what to say then.

@@ -166,3 +166,38 @@ func TestWhatIsCounted(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsGoneIsForgotten, even if nobody ever reads the metrics: an object of the same UID, which there never is, counts as one that was
+// not looked at.
+func TestWhatIsGoneIsForgotten(t *testing.T) {
+	tests := map[string]func(*v1alpha1.ProjectRole){
+		"what was granted is taken back": func(*v1alpha1.ProjectRole) {},
+		"the cloud is left as it is":     func(role *v1alpha1.ProjectRole) { role.Spec.DeletionPolicy = v1alpha1.DeletionRetain },
+	}
+	for name, how := range tests {
+		t.Run(name, func(t *testing.T) {
+			role := newRole()
+			how(role)
+			w := newWorld(t, role, &toy{wanted: []string{"a"}})
+			clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))
+			passes := metrics.NewPasses(clock)
+			w.engine.Passes = passes.Kind("ProjectRole")
+			if _, _, err := w.pass(t); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.kube.Delete(t.Context(), newRole()); err != nil {
+				t.Fatal(err)
+			}
+			if _, left, err := w.pass(t); err != nil || left != nil {
+				t.Fatalf("%v, and there is %v", err, left)
+			}
+			if err := w.kube.Create(t.Context(), newRole()); err != nil {
+				t.Fatal(err)
+			}
+			objects := metrics.Objects{Reader: w.kube, Clock: clock, DefaultInterval: time.Hour, Passes: passes, Since: time.Unix(0, 0)}
+			if got := metricstest.Gather(t, objects)["oldest_observation_seconds kind=ProjectRole"]; got != 1000 {
+				t.Errorf("the oldest look is %v s old, want 1000", got)
+			}
+		})
+	}
+}

@@ -133,7 +133,18 @@ func (k *KindPasses) Converged(uid types.UID) {
 	}
 }
 
-// lastLooks returns when the cloud was last seen for the objects that exist, and forgets the others.
+// Forget tells that an object is gone.
+func (k *KindPasses) Forget(uid types.UID) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.looks, uid)
+	delete(k.drifted, uid)
+}
+
+// lastLooks returns when the cloud was last seen for the objects that exist, and forgets the others: those that went without a pass.
 func (k *KindPasses) lastLooks(exists map[types.UID]bool) map[types.UID]time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
