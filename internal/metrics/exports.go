@@ -117,16 +117,14 @@ func isOverdue(export *v1alpha1.ResourcePackageExport, now time.Time) bool {
 	if export.IsSuspended() || !export.DeletionTimestamp.IsZero() {
 		return false
 	}
-	due, run := export.Status.NextScheduleTime, export.Status.Run
-	ready := apimeta.FindStatusCondition(export.Status.Conditions, v1alpha1.ReadyCondition)
-	switch {
-	case run != nil && run.ScheduledTime != nil:
+	due := export.Status.NextScheduleTime
+	if run := export.Status.Run; run != nil {
 		due = run.ScheduledTime
-	case run != nil && ready != nil && ready.Status != "True":
-		// It runs for an edit or a request, since when it is not Ready.
-		due = &ready.LastTransitionTime
-	case run != nil:
-		return false
+		// It runs for an edit or a request, or for more than one time of its schedule: since when it is not Ready, it has not been completed.
+		ready := apimeta.FindStatusCondition(export.Status.Conditions, v1alpha1.ReadyCondition)
+		if ready != nil && ready.Status != "True" && (due == nil || ready.LastTransitionTime.Before(due)) {
+			due = &ready.LastTransitionTime
+		}
 	}
 	return due != nil && now.Sub(due.Time) > overdueExport
 }

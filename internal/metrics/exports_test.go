@@ -72,6 +72,9 @@ func TestOverdueExports(t *testing.T) {
 		"it was due, and is suspended":              {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, suspend: true},
 		"the scheduled run has begun a moment ago":  {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(9_000), Attempts: 3}}},
 		"the scheduled run fails for hours":         {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(1_000), Attempts: 3}, NextScheduleTime: at(20_000)}, want: 1},
+		"the run of an hourly schedule goes on for hours": {
+			status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(9_000), Attempts: 1}, SyncStatus: v1alpha1.SyncStatus{Conditions: notReadySince(1_000)}}, want: 1,
+		},
 		"the run of an edit has begun a moment ago": {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{StartedAt: at(9_900)}, SyncStatus: v1alpha1.SyncStatus{Conditions: notReadySince(9_000)}}},
 		"the run of an edit fails for hours":        {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{StartedAt: at(9_900)}, SyncStatus: v1alpha1.SyncStatus{Conditions: notReadySince(1_000)}}, want: 1},
 	}
