@@ -35,6 +35,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/openapi"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/metrics"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
@@ -80,6 +81,8 @@ type harness struct {
 	// calls counts the calls to the cloud since the start; crash, if set, may end the operator before or after one.
 	calls atomic.Int64
 	crash func(call int64, before bool)
+	// counts, if set before a restart, counts what the operator does.
+	counts *metrics.Passes
 	// rewrite, if set, changes what the cloud answers.
 	rewrite func(body string) string
 }
@@ -233,7 +236,7 @@ func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 		Connections: kube, Secrets: kube, Tokens: kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock, Exports: h.exportOptions}
+	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock, Exports: h.exportOptions, Passes: h.counts}
 	roles := controllers.NewProjectRoleReconciler(kube, h.kube, options)
 	packages := controllers.NewMaxComputePackageReconciler(kube, h.kube, options)
 	installations := controllers.NewPackageInstallationReconciler(kube, h.kube, options)

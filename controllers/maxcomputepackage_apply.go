@@ -37,15 +37,16 @@ type packageWriter struct {
 
 func (w *packageWriter) apply(ctx context.Context, step plan.Step) error {
 	project, name := w.pkg.Spec.ProjectName, w.pkg.Spec.PackageName
+	part := func(contents []plan.Entry) plan.Step { step.Contents = contents; return step }
 	switch step.Verb {
 	case plan.Create:
 		return create(w.pkg, step, func(contents acl.Set) error { return w.client.CreatePackage(ctx, project, name, contents) })
 	case plan.Add:
-		return oneByOne(step.Contents, func(list ...plan.Entry) error {
+		return oneByOne(step.Contents, part, func(list ...plan.Entry) error {
 			return w.client.AddToPackage(ctx, project, name, grants(list...))
 		})
 	case plan.Remove:
-		return oneByOne(step.Contents, func(list ...plan.Entry) error {
+		return oneByOne(step.Contents, part, func(list ...plan.Entry) error {
 			return w.client.RemoveFromPackage(ctx, project, name, grants(list...))
 		})
 	case plan.Allow:

@@ -15,7 +15,8 @@ import (
 // engine's next round adds each entry on its own, so that one table that does not exist does not cost the others.
 func create(obj target, step plan.Step, create func(contents acl.Set) error) error {
 	err := create(grants(step.Contents...))
-	if len(step.Contents) > 0 && refusedForContent(err) {
+	bare := len(step.Contents) > 0 && refusedForContent(err)
+	if bare {
 		err = create(acl.Set{})
 		if cloud.CodeOf(err) == cloud.AlreadyExists {
 			// It may be the refused call that made it. The next look tells by what it holds.
@@ -32,6 +33,10 @@ func create(obj target, step plan.Step, create func(contents acl.Set) error) err
 	case cloud.Refused(err) && !step.Repeat:
 		// The service says that this create did nothing, and there was none before: whatever exists is not ours.
 		status.Creating, status.CreatingTime, status.Applied = false, nil, nil
+	}
+	if bare && err == nil {
+		step.Contents = nil
+		return &plan.Partial{Done: step}
 	}
 	return err
 }
@@ -98,23 +103,33 @@ func verdictOn(obj target) string {
 }
 
 // oneByOne makes one call for all items, and if that is refused, one for each, so that one that does not exist does not cost the others.
-// Its error joins the refusals.
-func oneByOne[T any](items []T, call func(...T) error) error {
+// Its error joins the refusals. part makes a step of the items for which it was done, if others were refused.
+func oneByOne[T any](items []T, part func([]T) plan.Step, call func(...T) error) error {
 	err := call(items...)
 	if len(items) == 1 || !refusedForContent(err) {
 		return err
 	}
+	var done []T
 	var refusals []error
 	for _, item := range items {
-		err := call(item)
-		switch {
+		switch err := call(item); {
+		case err == nil:
+			done = append(done, item)
 		case refusedForContent(err):
 			refusals = append(refusals, err)
-		case err != nil:
-			return err
+		default:
+			return partly(part(done), len(done), err)
 		}
 	}
-	return errors.Join(refusals...)
+	return partly(part(done), len(done), errors.Join(refusals...))
+}
+
+// partly is the outcome of a step of which something was done, if n is more than 0, before or beside a failure.
+func partly(done plan.Step, n int, err error) error {
+	if err == nil || n == 0 {
+		return err
+	}
+	return &plan.Partial{Done: done, Err: err}
 }
 
 // refusedForContent tells whether a request may succeed with less in it.

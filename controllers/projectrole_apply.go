@@ -29,6 +29,7 @@ func (k *projectRoleKind) Apply(ctx context.Context, role *v1alpha1.ProjectRole,
 
 func (k *projectRoleKind) apply(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, step plan.Step) error {
 	project, name := role.Spec.ProjectName, role.Spec.RoleName
+	part := func(members []string) plan.Step { step.Members = members; return step }
 	switch step.Verb {
 	case plan.Create:
 		return create(role, step, func(contents acl.Set) error { return c.CreateRole(ctx, project, name, typeOf(role), contents) })
@@ -39,9 +40,9 @@ func (k *projectRoleKind) apply(ctx context.Context, c *maxcompute.Client, role 
 	case plan.SetPolicy:
 		return setPolicy(ctx, c, role, step.Policy)
 	case plan.AddMember:
-		return oneByOne(step.Members, func(members ...string) error { return c.UpdateUsersToRole(ctx, project, name, members, nil) })
+		return oneByOne(step.Members, part, func(members ...string) error { return c.UpdateUsersToRole(ctx, project, name, members, nil) })
 	case plan.RemoveMember:
-		return oneByOne(step.Members, func(members ...string) error { return c.UpdateUsersToRole(ctx, project, name, nil, members) })
+		return oneByOne(step.Members, part, func(members ...string) error { return c.UpdateUsersToRole(ctx, project, name, nil, members) })
 	case plan.Delete:
 		// The next look tells whether it is gone; until then it is ours.
 		return absent(c.DeleteRole(ctx, project, name))

@@ -155,15 +155,9 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 			so.failed = append(so.failed, failure{step, err})
 			continue
 		}
-		err := r.Kind.Apply(ctx, obj, step)
+		err := r.carryOut(ctx, obj, step, so)
 		switch {
 		case err == nil:
-			so.done = append(so.done, step)
-			r.Passes.Applied(step)
-			if step.Verb != plan.Adopt {
-				conditions.SetApplied(obj, r.Clock.Now())
-			}
-			logger.V(1).Info("Applied step", "step", step.String())
 		case step.Verb == plan.Create && cloud.CodeOf(err) == cloud.AlreadyExists:
 			// The next look tells whose it is.
 			so.failed = append(so.failed, failure{step, err})
@@ -186,6 +180,21 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 		return err
 	}
 	return nil
+}
+
+// carryOut carries one step out, and takes note of what was done of it, also if the rest was refused.
+func (r *Reconciler[O, S]) carryOut(ctx context.Context, obj O, step plan.Step, so *progress) error {
+	done, err := plan.Outcome(step, r.Kind.Apply(ctx, obj, step))
+	if done == nil {
+		return err
+	}
+	so.done = append(so.done, *done)
+	r.Passes.Applied(*done)
+	if step.Verb != plan.Adopt {
+		conditions.SetApplied(obj, r.Clock.Now())
+	}
+	log.FromContext(ctx).V(1).Info("Applied step", "step", done.String())
+	return err
 }
 
 // refusals counts the steps that were refused, of those that take away or of the others.

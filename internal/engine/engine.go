@@ -41,7 +41,8 @@ type Kind[O Object, S any] interface {
 	Plan(obj O, want, have S) plan.Plan
 	// Intend records in status what a plan is about to create or grant; the engine stores it before anything is applied.
 	Intend(obj O, p plan.Plan)
-	// Apply is the only method that writes to the cloud, and safe to repeat. It keeps the inventory in status true to what it did.
+	// Apply is the only method that writes to the cloud, and safe to repeat. It keeps the inventory in status true to what it did. Its
+	// error is a *plan.Partial if it did a part of the step.
 	Apply(ctx context.Context, obj O, step plan.Step) error
 	// Report puts observed facts into status, but no conditions, and returns a line for the Ready condition.
 	Report(obj O, want, have S) string
