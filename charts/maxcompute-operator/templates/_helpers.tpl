@@ -1,3 +1,5 @@
+{{/* Here and in all templates: a name or a text may be 1234 or true, and toYaml quotes what YAML would take for something else. */}}
+
 {{/* The chart's name, of at most 63 characters as every label. */}}
 {{- define "maxcompute-operator.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
@@ -28,8 +30,8 @@
 
 {{/* What selects the pods of this release. It cannot change for a Deployment, so nothing of the user's is in it. */}}
 {{- define "maxcompute-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "maxcompute-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "maxcompute-operator.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 app.kubernetes.io/component: controller-manager
 {{- end }}
 
@@ -135,6 +137,6 @@ app.kubernetes.io/component: controller-manager
 {{/* The service account as a subject. */}}
 {{- define "maxcompute-operator.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "maxcompute-operator.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "maxcompute-operator.serviceAccountName" . | toYaml }}
+  namespace: {{ .Release.Namespace | toYaml }}
 {{- end }}
