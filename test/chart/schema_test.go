@@ -38,6 +38,10 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"scoped rights without namespaces":        {[]string{"--set=rbac.scoped=true"}, "rbac.scoped needs watchNamespaces"},
 		"two managers without leader election":    {[]string{"--set=leaderElection.enabled=false"}, "leaderElection.enabled must be true when replicaCount is more than 1"},
 		"a monitor of metrics that are off":       {[]string{"--set=serviceMonitor.enabled=true,metrics.enabled=false"}, "serviceMonitor.enabled needs metrics.enabled"},
+		"alerts about metrics that are off":       {[]string{"--set=prometheusRule.enabled=true,metrics.enabled=false"}, "prometheusRule.enabled needs metrics.enabled"},
+		"a budget of all replicas":                {[]string{"--set=podDisruptionBudget.minAvailable=2"}, "podDisruptionBudget.minAvailable must be less than replicaCount"},
+		"a budget of every replica":               {[]string{"--set-string=podDisruptionBudget.minAvailable=100%"}, "podDisruptionBudget.minAvailable must be less than replicaCount"},
+		"a directory that is taken":               {[]string{"--set=export.directory=/tmp,export.volume.emptyDir.medium=Memory"}, "export.directory"},
 		"nobody's service account":                {[]string{"--set=serviceAccount.create=false"}, "serviceAccount.name is required"},
 		"a Kubernetes that is too old":            {[]string{"--kube-version=1.29.9"}, "chart requires kubeVersion: >=1.30.0-0"},
 	}
@@ -56,6 +60,7 @@ func TestRightValuesAreAccepted(t *testing.T) {
 	tests := map[string][]string{
 		"what Helm passes to a dependency":    {"--set=global.registry=x,enabled=true"},
 		"a level as a number":                 {"--set=log.level=5"},
+		"a budget that one replica lacks":     {"--set=replicaCount=1,podDisruptionBudget.minAvailable=1"},
 		"no budget in numbers":                {"--set=podDisruptionBudget.minAvailable=0"},
 		"no replica, to stop the operator":    {"--set=replicaCount=0"},
 		"a Kubernetes of a vendor":            {"--kube-version=v1.30.4-eks-36bf602"},
