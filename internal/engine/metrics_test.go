@@ -123,7 +123,9 @@ func TestWhatIsCounted(t *testing.T) {
 			changes: func(w *world) []func() {
 				return []func(){func() {
 					delete(w.kind.cloud, "a")
-					change(t, w, func(role *v1alpha1.ProjectRole) { role.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"} })
+					change(t, w, func(role *v1alpha1.ProjectRole) {
+						role.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"}
+					})
 				}}
 			},
 			want: map[string]float64{granted: 1, added: 1, found: 1, mended: 1},

@@ -65,13 +65,13 @@ func TestOverdueExports(t *testing.T) {
 		suspend bool
 		want    float64
 	}{
-		"it has never run":                          {},
-		"its schedule is to come":                   {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(20_000)}},
-		"its schedule was passed a moment ago":      {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(9_000)}},
-		"its schedule was passed and nothing ran":   {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, want: 1},
-		"it was due, and is suspended":              {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, suspend: true},
-		"the scheduled run has begun a moment ago":  {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(9_000), Attempts: 3}}},
-		"the scheduled run fails for hours":         {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(1_000), Attempts: 3}, NextScheduleTime: at(20_000)}, want: 1},
+		"it has never run":                         {},
+		"its schedule is to come":                  {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(20_000)}},
+		"its schedule was passed a moment ago":     {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(9_000)}},
+		"its schedule was passed and nothing ran":  {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, want: 1},
+		"it was due, and is suspended":             {status: v1alpha1.ResourcePackageExportStatus{NextScheduleTime: at(6_000)}, suspend: true},
+		"the scheduled run has begun a moment ago": {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(9_000), Attempts: 3}}},
+		"the scheduled run fails for hours":        {status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(1_000), Attempts: 3}, NextScheduleTime: at(20_000)}, want: 1},
 		"the run of an hourly schedule goes on for hours": {
 			status: v1alpha1.ResourcePackageExportStatus{Run: &v1alpha1.ExportRun{ScheduledTime: at(9_000), Attempts: 1}, SyncStatus: v1alpha1.SyncStatus{Conditions: notReadySince(1_000)}}, want: 1,
 		},
