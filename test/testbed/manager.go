@@ -39,6 +39,11 @@ func (m *Manager) Start(flags ...string) error {
 	return m.command.Start()
 }
 
+// Replica returns another replica of the manager, which does not run yet. Started while the manager runs, it waits for the lease.
+func (m *Manager) Replica() *Manager {
+	return &Manager{Kubeconfig: m.Kubeconfig, binary: m.binary, spool: m.spool, flags: m.flags, log: m.log, forget: func() error { return nil }}
+}
+
 // Stop asks the manager to end and waits for it. A manager that does not run is left alone.
 func (m *Manager) Stop() { m.end(syscall.SIGTERM) }
 
