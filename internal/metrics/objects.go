@@ -29,9 +29,9 @@ var (
 	suspendedDesc = prometheus.NewDesc("maxcompute_operator_resources_suspended",
 		"How many objects are suspended.", []string{"kind", "namespace"}, nil)
 	oldestLookDesc = prometheus.NewDesc("maxcompute_operator_oldest_observation_seconds",
-		"Age of the oldest of the last successful looks at the cloud, of objects that are looked at and not suspended, in seconds; 0 without such objects.", []string{"kind"}, nil)
+		"Age of the oldest of the last successful looks at the cloud, of objects that are neither suspended nor Stalled, in seconds; 0 without such objects.", []string{"kind"}, nil)
 	overdueLooksDesc = prometheus.NewDesc("maxcompute_operator_overdue_observations",
-		"How many objects were last seen in the cloud longer than three times their interval ago.", []string{"kind"}, nil)
+		"How many objects that are neither suspended nor Stalled were last seen in the cloud longer than three times their interval ago.", []string{"kind"}, nil)
 )
 
 // object is what all kinds have in common.
@@ -146,7 +146,7 @@ func (o Objects) looks(kind string, objects []object, out chan<- prometheus.Metr
 	oldest, overdue := time.Duration(0), 0
 	for _, obj := range objects {
 		p, ok := obj.(periodic)
-		if !ok || obj.IsSuspended() || !obj.GetDeletionTimestamp().IsZero() {
+		if !ok || obj.IsSuspended() || !obj.GetDeletionTimestamp().IsZero() || isStalled(obj) {
 			continue
 		}
 		at := last[obj.GetUID()]
@@ -161,6 +161,12 @@ func (o Objects) looks(kind string, objects []object, out chan<- prometheus.Metr
 	}
 	gauge(out, oldestLookDesc, oldest.Seconds(), kind)
 	gauge(out, overdueLooksDesc, float64(overdue), kind)
+}
+
+// isStalled tells whether an object waits for a person. Some of these are never looked at, such as one whose target another owns; they
+// would hide that others are not.
+func isStalled(obj object) bool {
+	return apimeta.IsStatusConditionTrue(obj.GetSyncStatus().Conditions, v1alpha1.StalledCondition)
 }
 
 // unseen is from when on an object should have been looked at that never was: since it exists, or the operator has worked.

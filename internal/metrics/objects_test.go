@@ -82,15 +82,16 @@ func TestObservations(t *testing.T) {
 		role            *v1alpha1.ProjectRole
 		oldest, overdue float64
 	}{
-		"an object that was looked at":                          {150, role("n", "r", looked), 50, 0},
-		"an object whose last look is three intervals old":      {400, role("n", "r", looked), 300, 0},
-		"an object whose last look is older":                    {401, role("n", "r", looked), 301, 1},
-		"an object with an interval of its own":                 {401, role("n", "r", looked, slow), 301, 0},
-		"an object that the operator has not looked at yet":     {301, role("n", "r"), 301, 1},
-		"an object that was created since the operator started": {301, role("n", "r", created(300)), 1, 0},
-		"a suspended object":                                    {1000, role("n", "r", looked, suspended), 0, 0},
-		"an object that is being deleted":                       {1000, role("n", "r", looked, going), 0, 0},
-		"the clock was put back":                                {50, role("n", "r", looked), 0, 0},
+		"an object that was looked at":                           {150, role("n", "r", looked), 50, 0},
+		"an object whose last look is three intervals old":       {400, role("n", "r", looked), 300, 0},
+		"an object whose last look is older":                     {401, role("n", "r", looked), 301, 1},
+		"an object with an interval of its own":                  {401, role("n", "r", looked, slow), 301, 0},
+		"an object that the operator has not looked at yet":      {301, role("n", "r"), 301, 1},
+		"an object that was created since the operator started":  {301, role("n", "r", created(300)), 1, 0},
+		"a suspended object":                                     {1000, role("n", "r", looked, suspended), 0, 0},
+		"an object that cannot be looked at until a person acts": {1000, role("n", "r", with(v1alpha1.StalledCondition, v1alpha1.ReasonTargetConflict, metav1.ConditionTrue)), 0, 0},
+		"an object that is being deleted":                        {1000, role("n", "r", looked, going), 0, 0},
+		"the clock was put back":                                 {50, role("n", "r", looked), 0, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
