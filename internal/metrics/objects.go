@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -28,6 +29,9 @@ var (
 		"How many objects that are not suspended have a condition, by its type, status and reason.", []string{"kind", "namespace", "type", "status", "reason"}, nil)
 	suspendedDesc = prometheus.NewDesc("maxcompute_operator_resources_suspended",
 		"How many objects are suspended.", []string{"kind", "namespace"}, nil)
+	notReadyDesc = prometheus.NewDesc("maxcompute_operator_longest_not_ready_seconds",
+		"For how long the object has not been Ready that has not been for the longest, whatever its reasons were meanwhile, in seconds; without those that are suspended or Stalled, that wait for an approver, or whose credentials are refused.",
+		[]string{"kind", "namespace"}, nil)
 	oldestLookDesc = prometheus.NewDesc("maxcompute_operator_oldest_observation_seconds",
 		"Age of the oldest of the last successful looks at the cloud, of objects that are neither suspended nor Stalled, in seconds; 0 without such objects.", []string{"kind"}, nil)
 	overdueLooksDesc = prometheus.NewDesc("maxcompute_operator_overdue_observations",
@@ -77,7 +81,7 @@ type Objects struct {
 
 // Describe implements prometheus.Collector.
 func (Objects) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{resourcesDesc, conditionsDesc, suspendedDesc, oldestLookDesc, overdueLooksDesc} {
+	for _, d := range []*prometheus.Desc{resourcesDesc, conditionsDesc, suspendedDesc, notReadyDesc, oldestLookDesc, overdueLooksDesc} {
 		descriptions <- d
 	}
 }
@@ -92,7 +96,7 @@ func (o Objects) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.NewInvalidMetric(resourcesDesc, err)
 			return
 		}
-		count(l.kind, objects, out)
+		o.count(l.kind, objects, out)
 		if l.periodic {
 			o.looks(l.kind, objects, out)
 		}
@@ -111,10 +115,11 @@ func (o Objects) list(ctx context.Context, list client.ObjectList) ([]object, er
 	return objects, err
 }
 
-// count tells how many objects of a kind there are, with which conditions, and how many are suspended.
-func count(kind string, objects []object, out chan<- prometheus.Metric) {
+// count tells how many objects of a kind there are, with which conditions, for how long they have not been Ready, and how many are suspended.
+func (o Objects) count(kind string, objects []object, out chan<- prometheus.Metric) {
 	type condition struct{ namespace, kind, status, reason string }
 	resources, suspended, conditions := map[string]int{}, map[string]int{}, map[condition]int{}
+	longest, now := map[string]time.Duration{}, o.Clock.Now()
 	for _, obj := range objects {
 		namespace := obj.GetNamespace()
 		resources[namespace]++
@@ -123,6 +128,9 @@ func count(kind string, objects []object, out chan<- prometheus.Metric) {
 			suspended[namespace]++
 			continue
 		}
+		if since, ok := notReadySince(obj); ok {
+			longest[namespace] = max(longest[namespace], now.Sub(since))
+		}
 		for _, c := range obj.GetSyncStatus().Conditions {
 			conditions[condition{namespace, c.Type, string(c.Status), c.Reason}]++
 		}
@@ -130,10 +138,29 @@ func count(kind string, objects []object, out chan<- prometheus.Metric) {
 	for namespace, n := range resources {
 		gauge(out, resourcesDesc, float64(n), kind, namespace)
 		gauge(out, suspendedDesc, float64(suspended[namespace]), kind, namespace)
+		gauge(out, notReadyDesc, longest[namespace].Seconds(), kind, namespace)
 	}
 	for c, n := range conditions {
 		gauge(out, conditionsDesc, float64(n), kind, c.namespace, c.kind, c.status, c.reason)
 	}
+}
+
+// patient are reasons of objects that nobody expects to be Ready soon, or that have an alert of their own.
+var patient = map[string]bool{
+	v1alpha1.ReasonAwaitingApproval: true, v1alpha1.ReasonExportRunning: true, v1alpha1.ReasonAuthenticationFailed: true,
+}
+
+// notReadySince is from when on an object has not been Ready that the operator goes on with. The time is that of the last change of the
+// condition's status, so it does not begin anew with another reason.
+func notReadySince(obj object) (since time.Time, ok bool) {
+	ready := apimeta.FindStatusCondition(obj.GetSyncStatus().Conditions, v1alpha1.ReadyCondition)
+	switch {
+	case isStalled(obj):
+		return time.Time{}, false
+	case ready == nil:
+		return obj.GetCreationTimestamp().Time, true
+	}
+	return ready.LastTransitionTime.Time, ready.Status != metav1.ConditionTrue && !patient[ready.Reason]
 }
 
 // looks tells how old the last looks at objects of a kind are.

@@ -47,12 +47,14 @@ func TestConditions(t *testing.T) {
 	ready := with(v1alpha1.ReadyCondition, v1alpha1.ReasonSucceeded, metav1.ConditionTrue)
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))
 	got := metricstest.Gather(t, metrics.Objects{Clock: clock, DefaultInterval: time.Hour, Passes: metrics.NewPasses(clock), Since: clock.Now(), Reader: readerOf(t,
-		role("a", "one", ready), role("a", "two", ready, suspended), role("a", "new"),
+		role("a", "one", ready), role("a", "two", ready, suspended), role("a", "new", func(r *v1alpha1.ProjectRole) { r.CreationTimestamp = metav1.Unix(900, 0) }),
 		role("b", "stalled", with(v1alpha1.ReadyCondition, v1alpha1.ReasonTargetConflict, metav1.ConditionFalse), with(v1alpha1.StalledCondition, v1alpha1.ReasonTargetConflict, metav1.ConditionTrue)),
-		&v1alpha1.ClusterConnection{ObjectMeta: metav1.ObjectMeta{Name: "shared"}},
+		&v1alpha1.ClusterConnection{ObjectMeta: metav1.ObjectMeta{Name: "shared", CreationTimestamp: metav1.Unix(900, 0)}},
 	)})
 	want := map[string]float64{
-		"resources kind=ProjectRole namespace=a": 3, "resources_suspended kind=ProjectRole namespace=a": 1,
+		"longest_not_ready_seconds kind=ProjectRole namespace=a": 100, "longest_not_ready_seconds kind=ProjectRole namespace=b": 0,
+		"longest_not_ready_seconds kind=ClusterConnection namespace=": 100,
+		"resources kind=ProjectRole namespace=a":                      3, "resources_suspended kind=ProjectRole namespace=a": 1,
 		"resources kind=ProjectRole namespace=b": 1, "resources_suspended kind=ProjectRole namespace=b": 0,
 		"resources kind=ClusterConnection namespace=": 1, "resources_suspended kind=ClusterConnection namespace=": 0,
 		"resource_conditions kind=ProjectRole namespace=a reason=Succeeded status=True type=Ready":        1,
@@ -64,6 +66,41 @@ func TestConditions(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// TestHowLongObjectsAreNotReady: the clock stands at 1,000 s.
+func TestHowLongObjectsAreNotReady(t *testing.T) {
+	since := func(at int64, status metav1.ConditionStatus, reason string, more ...string) *v1alpha1.ProjectRole {
+		r := role("n", "r")
+		r.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ReadyCondition, Status: status, Reason: reason, LastTransitionTime: metav1.Unix(at, 0)}}
+		for _, conditionType := range more {
+			r.Status.Conditions = append(r.Status.Conditions, metav1.Condition{Type: conditionType, Status: metav1.ConditionTrue, Reason: reason})
+		}
+		return r
+	}
+	stopped := since(100, metav1.ConditionFalse, v1alpha1.ReasonRemoteUnavailable)
+	suspended(stopped)
+	tests := map[string]struct {
+		role *v1alpha1.ProjectRole
+		want float64
+	}{
+		"Ready":                            {since(100, metav1.ConditionTrue, v1alpha1.ReasonSucceeded), 0},
+		"the cloud does not answer":        {since(100, metav1.ConditionFalse, v1alpha1.ReasonRemoteUnavailable, v1alpha1.ReconcilingCondition), 900},
+		"work is under way for long":       {since(100, metav1.ConditionFalse, v1alpha1.ReasonProgressing, v1alpha1.ReconcilingCondition), 900},
+		"never looked at":                  {role("n", "r", func(r *v1alpha1.ProjectRole) { r.CreationTimestamp = metav1.Unix(400, 0) }), 600},
+		"Stalled, which is told by others": {since(100, metav1.ConditionFalse, v1alpha1.ReasonAlreadyExists, v1alpha1.StalledCondition), 0},
+		"waiting for an approver":          {since(100, metav1.ConditionFalse, v1alpha1.ReasonAwaitingApproval, v1alpha1.ReconcilingCondition), 0},
+		"suspended":                        {stopped, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))
+			got := metricstest.Gather(t, metrics.Objects{Clock: clock, DefaultInterval: time.Hour, Passes: metrics.NewPasses(clock), Since: clock.Now(), Reader: readerOf(t, tc.role)})
+			if seconds := got["longest_not_ready_seconds kind=ProjectRole namespace=n"]; seconds != tc.want {
+				t.Errorf("not Ready for %v s, want %v", seconds, tc.want)
+			}
+		})
 	}
 }
 
