@@ -37,8 +37,9 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: build
-build: ## Build bin/manager and bin/fakecloud
+build: ## Build bin/manager, bin/kubectl-maxcompute and bin/fakecloud
 	go build -o bin/manager .
+	go build -o bin/kubectl-maxcompute ./cmd/kubectl-maxcompute
 	go build -o bin/fakecloud ./test/fakecloud/cmd/fakecloud
 
 .PHONY: generate

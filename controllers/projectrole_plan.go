@@ -105,7 +105,7 @@ func policyStep(role *v1alpha1.ProjectRole, want, have roleState, owned inventor
 		return nil
 	}
 	step := plan.Step{
-		Verb: plan.SetPolicy, Entry: roleEntry(role), Policy: next.String(),
+		Verb: plan.SetPolicy, Entry: roleEntry(role), Policy: next.String(), PreviousPolicy: have.policy.String(),
 		Allows: acl.Revoked(next, have.policy), Denies: acl.Revoked(have.policy, next),
 	}
 	written := want.policy

@@ -78,8 +78,10 @@ type Step struct {
 	// Members are the principals of an AddMember or RemoveMember.
 	Members []string
 	// Policy is the document that a SetPolicy leaves behind; empty for none. Allows and Denies count the pairs of resource and action
-	// that it newly gives and that it takes away; Denies is 1 of a project that gets a lower label.
+	// that it newly gives and that it takes away; Denies is 1 of a project that gets a lower label. PreviousPolicy is the document that it
+	// replaces, to be shown.
 	Policy         string
+	PreviousPolicy string
 	Allows, Denies int
 	// Repeat says of a Create that the outcome of an earlier attempt is unknown, so that "exists already" does not mean "somebody
 	// else's"; and of a Replace that an earlier attempt has removed the entry.

@@ -105,5 +105,14 @@ func (b *Testbed) setUp(ctx context.Context, root string) error {
 	return build.Run()
 }
 
+// UserKubeconfig is the kubeconfig of a user who may do nothing until they are given rights.
+func (b *Testbed) UserKubeconfig(name string) ([]byte, error) {
+	user, err := b.environment.AddUser(envtest.User{Name: name}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return user.KubeConfig()
+}
+
 // binary is where the manager's program is.
 func (b *Testbed) binary() string { return filepath.Join(b.dir, "manager") }

@@ -1,0 +1,297 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+)
+
+// plugin builds kubectl-maxcompute once, where the testbed's files are.
+var plugin = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(bed.Kubeconfig), "kubectl-maxcompute")
+	out, err := exec.Command("go", "build", "-o", path, "../../cmd/kubectl-maxcompute").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the plugin: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// said is how a run of the plugin ended.
+type said struct {
+	code     int
+	out, err string
+}
+
+// ask runs the plugin as an administrator in the namespace, with what it reads from its standard input.
+func (s space) ask(t *testing.T, input string, args ...string) said {
+	t.Helper()
+	return runPlugin(t, input, append([]string{"--kubeconfig", bed.Kubeconfig, "--namespace", s.namespace}, args...)...)
+}
+
+func runPlugin(t *testing.T, input string, args ...string) said {
+	t.Helper()
+	path, err := plugin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, path, args...)
+	command.Stdin = strings.NewReader(input)
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	err = command.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return said{command.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+func manifestOf(t *testing.T, objects ...any) string {
+	t.Helper()
+	var parts []string
+	for _, obj := range objects {
+		text, err := yaml.Marshal(obj)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, string(text))
+	}
+	return strings.Join(parts, "---\n")
+}
+
+// typed gives an object the type that a manifest has.
+func typed(role *v1alpha1.ProjectRole) *v1alpha1.ProjectRole {
+	role = role.DeepCopy()
+	role.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProjectRole"}
+	return role
+}
+
+func typedConnection(c *v1alpha1.Connection) *v1alpha1.Connection {
+	c.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Connection"}
+	return c
+}
+
+// writesTo are the calls that have changed something in the space's project.
+func (s space) writesTo() []fakecloud.Entry {
+	var found []fakecloud.Entry
+	for _, entry := range bed.Cloud.Writes() {
+		if entry.Project == s.project {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+func TestPlanBeforeAndAfterApplying(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret())
+	role := typed(s.role("reader", "Select"))
+	both := manifestOf(t, typedConnection(s.connection()), role)
+
+	plan := s.ask(t, both, "plan", "-f", "-", "--allow-insecure-endpoints")
+	g.Expect(plan).To(Equal(said{code: 2, out: fmt.Sprintf(`ProjectRole %s/reader: role reader in project %s
+  + Create Role reader
+    + Select on Table orders
+  plan %s
+
+1 object of kinds that have no plan
+1 object looked at: 1 would change, 0 would not be worked on; grant 1, revoke 0
+`, s.namespace, s.project, hashIn(plan.out))}))
+	g.Expect(s.writesTo()).To(BeEmpty())
+
+	create(t, s.connection(), s.role("reader", "Select"))
+	live := s.role("reader")
+	g.Eventually(seen(live), timeout, poll).Should(Equal("True/Succeeded Current"))
+	for _, args := range [][]string{{"plan", "-f", "-"}, {"plan", "reader"}, {"plan", "mcrole/reader"}, {"plan", "projectroles.maxcompute-operator.io/reader"}} {
+		input := ""
+		if args[1] == "-f" {
+			input = manifestOf(t, role)
+		}
+		done := s.ask(t, input, append(args, "--allow-insecure-endpoints")...)
+		g.Expect(done.code).To(Equal(0), "%v: %s", args, done)
+		g.Expect(done.out).To(ContainSubstring("nothing to do"))
+	}
+
+	// What is planned for an edit is what is then called.
+	before := len(s.writesTo())
+	edited := typed(s.role("reader", "Describe", "Update"))
+	plan = s.ask(t, manifestOf(t, edited), "plan", "-f", "-", "--allow-insecure-endpoints", "-o", "json")
+	g.Expect(plan.code).To(Equal(2), "%s", plan.err)
+	var report struct {
+		Objects []struct {
+			Steps []struct{ Text string }
+			Hash  string
+		}
+		Summary struct{ Changes, Grants, Revokes int }
+	}
+	g.Expect(json.Unmarshal([]byte(plan.out), &report)).To(Succeed())
+	g.Expect(report.Summary).To(Equal(struct{ Changes, Grants, Revokes int }{1, 2, 1}))
+	g.Expect(s.writesTo()).To(HaveLen(before))
+	_, err := kubectl(t, manifestOf(t, edited), "apply", "-f", "-")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Eventually(func() int { return len(s.writesTo()) }, timeout, poll).Should(Equal(before + 2))
+	for i, entry := range s.writesTo()[before:] {
+		words := strings.Fields(strings.ToLower(strings.TrimSuffix(entry.Statement, ";")))
+		g.Expect(strings.ToLower(report.Objects[0].Steps[i].Text)).To(HavePrefix(words[0]))
+		g.Expect(strings.ToLower(report.Objects[0].Steps[i].Text)).To(HaveSuffix("orders"))
+	}
+}
+
+// hashIn finds the hash that a plan was printed with.
+func hashIn(out string) string {
+	_, rest, _ := strings.Cut(out, "\n  plan ")
+	hash, _, _ := strings.Cut(rest, "\n")
+	return hash
+}
+
+// TestPlanWithoutACluster takes the Connection from a file and the key from the environment.
+func TestPlanWithoutACluster(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	file := filepath.Join(t.TempDir(), "connection.yaml")
+	connection := typedConnection(s.connection())
+	connection.Namespace = ""
+	role := typed(s.role("reader", "Select"))
+	role.Namespace = ""
+	g.Expect(os.WriteFile(file, []byte(manifestOf(t, connection)), 0o600)).To(Succeed())
+	secret := s.secret()
+	t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", secret.StringData["accessKeyId"]+string(secret.Data["accessKeyId"]))
+	t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret.StringData["accessKeySecret"]+string(secret.Data["accessKeySecret"]))
+	plan := runPlugin(t, manifestOf(t, role), "--kubeconfig", os.DevNull, "plan", "-f", "-", "--connection-file", file, "--allow-insecure-endpoints")
+	g.Expect(plan.code).To(Equal(2), "%s", plan)
+	g.Expect(plan.out).To(ContainSubstring("+ Create Role reader"))
+	g.Expect(s.writesTo()).To(BeEmpty())
+}
+
+// TestPlanSaysWhatIsWrong in one line, with the exit code of an error.
+func TestPlanSaysWhatIsWrong(t *testing.T) {
+	s := newSpace(t)
+	create(t, s.secret(), s.connection())
+	role := func(change func(*v1alpha1.ProjectRole)) string {
+		r := typed(s.role("reader", "Select"))
+		change(r)
+		return manifestOf(t, r)
+	}
+	same := func(*v1alpha1.ProjectRole) {}
+	blind := blindUser(t, s)
+	tests := map[string]struct {
+		input string
+		args  []string
+		want  string
+	}{
+		"a wrong kubeconfig":          {role(same), []string{"--kubeconfig", "nowhere.yaml", "plan", "-f", "-"}, "nowhere.yaml"},
+		"a cluster that is not there": {role(same), []string{"--server", "https://127.0.0.1:1", "plan", "-f", "-"}, "127.0.0.1:1"},
+		"a missing Connection":        {role(func(r *v1alpha1.ProjectRole) { r.Spec.ConnectionRef.Name = "other" }), []string{"plan", "-f", "-"}, "Connection other does not exist"},
+		"an endpoint without TLS":     {role(same), []string{"plan", "-f", "-", "--allow-insecure-endpoints=false"}, "does not use https"},
+		"a project that is not there": {role(func(r *v1alpha1.ProjectRole) { r.Spec.ProjectName = "nowhere_at_all" }), []string{"plan", "-f", "-"}, "ProjectNotFound"},
+		"a misspelt field":            {"apiVersion: maxcompute-operator.io/v1alpha1\nkind: ProjectRole\nmetadata: {name: r}\nspec: {projectNam: p}\n", []string{"plan", "-f", "-"}, `unknown field "projectNam"`},
+		"a kind that is not there":    {"apiVersion: maxcompute-operator.io/v1alpha1\nkind: Role\nmetadata: {name: r}\n", []string{"plan", "-f", "-"}, "has no kind Role"},
+		"no YAML":                     {"{", []string{"plan", "-f", "-"}, "document 1"},
+		"what the API server refuses": {role(func(r *v1alpha1.ProjectRole) { r.Spec.RoleName = "admin" }), []string{"plan", "-f", "-"}, "spec.roleName"},
+		"one object twice":            {role(same) + "---\n" + role(same), []string{"plan", "-f", "-"}, "twice"},
+		"nothing asked for":           {"", []string{"plan"}, "name objects"},
+		"an object that is not there": {"", []string{"plan", "nobody"}, "there is no nobody"},
+		"a kind that nobody knows":    {"", []string{"plan", "pod/reader"}, "none of the operator's kinds"},
+		"no access to the Secret":     {role(same), []string{"--kubeconfig", blind, "plan", "-f", "-"}, "you may not read Secret"},
+		"a format that is none":       {role(same), []string{"plan", "-f", "-", "-o", "xml"}, "json or yaml"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			args := append([]string{}, tc.args...)
+			if args[len(args)-1] != "--allow-insecure-endpoints=false" && strings.Contains(strings.Join(args, " "), "plan") {
+				args = append(args, "--allow-insecure-endpoints")
+			}
+			got := s.ask(t, tc.input, args...)
+			g.Expect(got.code).To(Equal(1), "%s", got)
+			g.Expect(got.out + got.err).To(ContainSubstring(tc.want))
+			if got.out == "" {
+				g.Expect(strings.Count(got.err, "\n")).To(Equal(1), "%s", got.err)
+			}
+		})
+	}
+	if writes := s.writesTo(); len(writes) > 0 {
+		t.Errorf("something was written: %v", writes)
+	}
+}
+
+// blindUser is the kubeconfig of somebody who may read and write the operator's kinds and no Secret.
+func blindUser(t *testing.T, s space) string {
+	t.Helper()
+	g := NewWithT(t)
+	create(t, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "blind"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-editor"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "blind"}},
+	})
+	create(t, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "blind-" + s.namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-viewer"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "blind"}},
+	})
+	config, err := bed.UserKubeconfig("blind")
+	g.Expect(err).NotTo(HaveOccurred())
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	g.Expect(os.WriteFile(path, config, 0o600)).To(Succeed())
+	return path
+}
+
+func TestApprovePlanAndReconcile(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret(), s.connection())
+	role := s.role("reader", "Select")
+	for i := range 60 {
+		role.Spec.ACL.Tables = append(role.Spec.ACL.Tables, v1alpha1.TableGrant{Name: fmt.Sprintf("t_%d", i), Actions: []string{"Select"}})
+	}
+	create(t, role)
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+	g.Expect(s.ask(t, "", "approve-plan", "reader").err).To(ContainSubstring("no plan waits for approval"))
+
+	smaller := typed(s.role("reader", "Select"))
+	plan := s.ask(t, manifestOf(t, smaller), "plan", "-f", "-", "--allow-insecure-endpoints")
+	g.Expect(plan.code).To(Equal(1), "%s", plan)
+	g.Expect(plan.out).To(ContainSubstring("RevokeLimitExceeded"))
+	g.Eventually(func() error {
+		seen(role)()
+		role.Spec.ACL = smaller.Spec.ACL
+		return bed.Kube.Update(t.Context(), role)
+	}, timeout, poll).Should(Succeed())
+	g.Eventually(seen(role), timeout, poll).Should(Equal("False/RevokeLimitExceeded Failed"))
+	g.Expect(role.Status.PendingPlan.Hash).To(Equal(hashIn(plan.out)), "what was planned is what waits")
+
+	g.Expect(s.ask(t, "no\n", "approve-plan", "reader").err).To(ContainSubstring("not approved"))
+	g.Expect(s.ask(t, "", "approve-plan", "reader", "--yes").err).To(ContainSubstring("--yes needs --hash"))
+	g.Expect(s.ask(t, "", "approve-plan", "reader", "--yes", "--hash", "another").err).To(ContainSubstring("is " + role.Status.PendingPlan.Hash + " now"))
+	approved := s.ask(t, "yes\n", "approve-plan", "reader")
+	g.Expect(approved.code).To(Equal(0), "%s", approved)
+	g.Expect(approved.out).To(ContainSubstring("revokes 60"))
+	g.Eventually(seen(role), timeout, poll).Should(Equal("True/Succeeded Current"))
+
+	asked := s.ask(t, "", "reconcile", "reader")
+	g.Expect(asked.code).To(Equal(0), "%s", asked)
+	g.Expect(asked.out).To(ContainSubstring("Succeeded"))
+	bed.Cloud.RemoveProject(s.project)
+	asked = s.ask(t, "", "reconcile", "reader")
+	g.Expect(asked.code).To(Equal(1), "%s", asked)
+	g.Expect(asked.out).To(ContainSubstring("ProjectNotFound"))
+}
