@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/engine"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
@@ -20,6 +21,7 @@ type Previewer struct {
 	roles         engine.Reconciler[*v1alpha1.ProjectRole, roleState]
 	packages      engine.Reconciler[*v1alpha1.MaxComputePackage, packageState]
 	installations engine.Reconciler[*v1alpha1.PackageInstallation, installationState]
+	accounts      *connect.Resolver
 }
 
 // NewPreviewer makes a Previewer. reader finds the objects that name the same targets; it need not have the indexes of a manager's cache.
@@ -29,6 +31,7 @@ func NewPreviewer(reader client.Reader, options Options) *Previewer {
 		roles:         previewing(options, &projectRoleKind{options.targets(projectRoles, indexed)}),
 		packages:      previewing(options, &packageKind{options.targets(maxComputePackages, indexed)}),
 		installations: previewing(options, &installationKind{options.targets(packageInstallations, indexed)}),
+		accounts:      options.Accounts,
 	}
 }
 

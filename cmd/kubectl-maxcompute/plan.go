@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,13 +65,18 @@ Exit codes: 0 nothing to do, 2 something would change, 1 an error, or an object 
 	}
 	f := command.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "File, directory (with all below it) or - of manifests.")
-	f.StringArrayVar(&o.connectionFiles, "connection-file", nil, "Manifest of the Connection to use in place of the cluster's; no cluster is asked for anything then.")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml; empty is for people.")
 	f.StringVar(&o.color, "color", "auto", "always, never, or auto: on a terminal only.")
 	f.IntVar(&o.maxRevocations, "max-revocations", 50, "The manager's flag of this name, to say which plans would wait for approval.")
+	o.addConnectionFlags(f)
+	return command
+}
+
+// addConnectionFlags adds the flags that say how the cloud is reached.
+func (o *planOptions) addConnectionFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.connectionFiles, "connection-file", nil, "Manifest of the Connection to use in place of the cluster's; no cluster is asked for anything then.")
 	f.StringSliceVar(&o.endpointSuffixes, "allowed-endpoint-suffixes", connect.DefaultEndpointSuffixes, "The manager's flag of this name.")
 	f.BoolVar(&o.allowInsecure, "allow-insecure-endpoints", false, "The manager's flag of this name, for development.")
-	return command
 }
 
 func (o *planOptions) run(ctx context.Context, names []string) error {
@@ -85,9 +91,7 @@ func (o *planOptions) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	previewer := controllers.NewPreviewer(v, controllers.Options{
-		Clock: later{clock.RealClock{}}, DefaultInterval: time.Minute, MaxRevocations: o.maxRevocations, Accounts: o.accounts(v),
-	})
+	previewer := o.previewer(v)
 	var report Report
 	for _, m := range wanted {
 		if !hasPlan(m) {
@@ -116,6 +120,13 @@ func (o *planOptions) run(ctx context.Context, names []string) error {
 	return nil
 }
 
+// previewer looks at the cloud as the operator would, around a view.
+func (o *planOptions) previewer(v *view) *controllers.Previewer {
+	return controllers.NewPreviewer(v, controllers.Options{
+		Clock: later{clock.RealClock{}}, DefaultInterval: time.Minute, MaxRevocations: o.maxRevocations, Accounts: o.accounts(v),
+	})
+}
+
 // later is a moment after now: the operator waits for one before it adopts anything for a new object.
 type later struct{ clock.PassiveClock }
 
@@ -141,28 +152,38 @@ func isSuspended(m manifest) bool {
 	return ok && s.IsSuspended()
 }
 
-// world reads what is asked for, and the cluster around it.
-func (o *planOptions) world(ctx context.Context, names []string) (*view, []manifest, error) {
+// surroundings are the cluster, or what is there in its place.
+type surroundings struct {
+	*view
+	// files are the Connections of --connection-file, which are not in the view yet.
+	files []manifest
+}
+
+func (o *planOptions) surroundings() (v surroundings, namespace string, err error) {
 	s, err := scheme()
 	if err != nil {
-		return nil, nil, err
+		return v, "", err
 	}
-	v := &view{scheme: s}
-	namespace, err := o.cluster.namespace()
+	v.view = &view{scheme: s}
+	if namespace, err = o.cluster.namespace(); err != nil {
+		return v, "", err
+	}
+	if v.files, _, err = readManifests(o.connectionFiles, o.streams.In, s, namespace); err != nil {
+		return v, "", err
+	}
+	if len(v.files) == 0 {
+		v.cluster, err = o.cluster.client()
+	}
+	return v, namespace, err
+}
+
+// world reads what is asked for, and the cluster around it.
+func (o *planOptions) world(ctx context.Context, names []string) (*view, []manifest, error) {
+	around, namespace, err := o.surroundings()
 	if err != nil {
 		return nil, nil, err
 	}
-	connections, _, err := readManifests(o.connectionFiles, o.streams.In, s, namespace)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(connections) == 0 {
-		reached, err := o.cluster.client()
-		if err != nil {
-			return nil, nil, err
-		}
-		v.cluster = reached
-	}
+	v := around.view
 	if len(names) > 0 {
 		if v.cluster == nil {
 			return nil, nil, errors.New("objects of the cluster are planned with their own Connections: leave --connection-file out")
@@ -170,14 +191,14 @@ func (o *planOptions) world(ctx context.Context, names []string) (*view, []manif
 		wanted, err := findAll(ctx, v.cluster, namespace, names)
 		return v, wanted, err
 	}
-	wanted, others, err := readManifests(o.files, o.streams.In, s, namespace)
+	wanted, others, err := readManifests(o.files, o.streams.In, v.scheme, namespace)
 	if err != nil {
 		return nil, nil, err
 	}
 	if others > 0 {
 		say(o.streams.ErrOut, "%d documents of other kinds were left out\n", others)
 	}
-	for _, m := range append(connections, wanted...) {
+	for _, m := range append(around.files, wanted...) {
 		if err := o.settle(ctx, v, m); err != nil {
 			return nil, nil, fmt.Errorf("%s: %s: %w", m.source, m, err)
 		}

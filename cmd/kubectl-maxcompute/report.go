@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
@@ -93,12 +95,15 @@ func (r *Report) add(m manifest, p plan.Plan, err error) {
 	switch {
 	case entry.Blocked:
 		r.Summary.Blocked++
-	case len(entry.Steps) > 0 && !entry.Observed:
+	case !entry.Observed && slices.ContainsFunc(p.Steps, changesCloud):
 		r.Summary.Changes++
 		r.Summary.Grants += entry.Grants
 		r.Summary.Revokes += entry.Revokes
 	}
 }
+
+// changesCloud tells of a step that is not only for the object's own status.
+func changesCloud(step plan.Step) bool { return step.Verb != plan.Adopt }
 
 func stepOf(step plan.Step) Step {
 	s := Step{

@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -253,6 +254,78 @@ func blindUser(t *testing.T, s space) string {
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	g.Expect(os.WriteFile(path, config, 0o600)).To(Succeed())
 	return path
+}
+
+// TestExportedManifestsChangeNothing: what lives in a project is written, planned and applied, and stays as it is.
+func TestExportedManifestsChangeNothing(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret(), s.connection())
+	for _, name := range []string{"reader", "reader_", "role_project_dev"} {
+		g.Expect(bed.Cloud.CreateRole(s.project, name, "resource")).To(Succeed())
+	}
+	g.Expect(bed.Cloud.Grant(s.project, "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}})).To(Succeed())
+	g.Expect(bed.Cloud.AddMembers(s.project, "reader", "RAM$corp:alice")).To(Succeed())
+	before := len(s.writesTo())
+
+	all := s.ask(t, "", "export", "--connection", "prod", "--project", s.project, "--allow-insecure-endpoints")
+	g.Expect(all.code).To(Equal(0), "%s", all)
+	g.Expect(all.out).To(HavePrefix(`apiVersion: maxcompute-operator.io/v1alpha1
+kind: ProjectRole
+metadata:
+  name: reader
+spec:
+  acl:
+    tables:
+    - actions:
+      - Select
+      name: orders
+  adoptionPolicy: Adopt
+  connectionRef:
+    name: prod
+  members:
+  - RAM$corp:alice
+  projectName: ` + s.project + `
+  roleName: reader
+  type: Resource
+---
+`))
+	g.Expect(strings.Count(all.out, "kind: ProjectRole")).To(Equal(2))
+	plan := s.ask(t, all.out, "plan", "-f", "-", "--allow-insecure-endpoints")
+	g.Expect(plan.code).To(Equal(0), "%s", plan)
+	g.Expect(plan.out).To(ContainSubstring("2 objects looked at: 0 would change, 0 would not be worked on"))
+
+	directory := filepath.Join(t.TempDir(), "roles")
+	files := s.ask(t, "", "export", "--connection", "prod", "--project", s.project, "--kinds", "ProjectRole", "--directory", directory, "--allow-insecure-endpoints")
+	g.Expect(files.code).To(Equal(0), "%s", files)
+	g.Expect(s.ask(t, "", "export", "--connection", "prod", "--project", s.project, "--directory", directory, "--allow-insecure-endpoints").err).To(ContainSubstring("is not empty"))
+	_, err := kubectl(t, "", "apply", "-n", s.namespace, "-f", directory)
+	g.Expect(err).NotTo(HaveOccurred())
+	roles := &v1alpha1.ProjectRoleList{}
+	g.Eventually(func() int {
+		g.Expect(bed.Kube.List(t.Context(), roles, client.InNamespace(s.namespace))).To(Succeed())
+		adopted := 0
+		for i := range roles.Items {
+			if roles.Items[i].Status.Adopted && seen(&roles.Items[i])() == "True/Succeeded Current" {
+				adopted++
+			}
+		}
+		return adopted
+	}, timeout, poll).Should(Equal(2))
+	g.Expect(s.writesTo()).To(HaveLen(before))
+
+	for want, args := range map[string][]string{
+		"one of the two":           {"--project", s.project},
+		"name the --project":       {"--connection", "prod"},
+		"Connection other":         {"--connection", "other", "--project", s.project},
+		"project not found":        {"--connection", "prod", "--project", "nowhere_at_all"},
+		`kind "Pod" are not descr`: {"--connection", "prod", "--project", s.project, "--kinds", "Pod"},
+	} {
+		got := s.ask(t, "", append([]string{"export", "--allow-insecure-endpoints"}, args...)...)
+		g.Expect(got.code).To(Equal(1), "%s", got)
+		g.Expect(got.err).To(ContainSubstring(want))
+		g.Expect(strings.Count(got.err, "\n")).To(Equal(1), "%s", got.err)
+	}
 }
 
 func TestApprovePlanAndReconcile(t *testing.T) {

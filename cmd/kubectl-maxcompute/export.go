@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/yaml"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/controllers"
+)
+
+// exportOptions are the flags of export.
+type exportOptions struct {
+	planOptions
+	connection, clusterConnection, project string
+	kinds                                  []string
+	directory                              string
+}
+
+func newExport(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &exportOptions{planOptions: planOptions{cluster: c, streams: streams}}
+	command := &cobra.Command{
+		Use:   "export --connection NAME --project PROJECT",
+		Short: "Write manifests of what lives in a project, which change nothing when they are applied",
+		Long: `Reads the roles, packages and installations of a MaxCompute project and writes a manifest of each, with adoptionPolicy: Adopt. Built-in roles
+are left out. Nothing is written to the cloud or to the cluster; kubectl maxcompute plan -f shows that applying would change nothing.
+
+A role's acl and members are managed by its manifest, also where there are none; its policy only if it has one. What a manifest cannot say is a
+comment in it.
+
+It acts with the credentials of the Connection, at its rate limit. Exit code 1 if something could not be read: what could is written all the same.`,
+		Example: `  kubectl maxcompute export --connection prod --project analytics_prod >analytics.yaml
+  kubectl maxcompute export --connection prod --project analytics_prod --kinds ProjectRole --directory roles/`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return o.export(command.Context()) },
+	}
+	f := command.Flags()
+	f.StringVar(&o.connection, "connection", "", "Connection of the namespace to read with.")
+	f.StringVar(&o.clusterConnection, "cluster-connection", "", "ClusterConnection to read with, instead.")
+	f.StringVar(&o.project, "project", "", "MaxCompute project.")
+	f.StringSliceVar(&o.kinds, "kinds", []string{controllers.DescribeRoles, controllers.DescribePackages, controllers.DescribeInstallations}, "Kinds to write.")
+	f.StringVar(&o.directory, "directory", "", "Write a file for each object here, which must not exist or be empty; empty writes all to the standard output.")
+	o.addConnectionFlags(f)
+	return command
+}
+
+func (o *exportOptions) export(ctx context.Context) error {
+	switch {
+	case (o.connection == "") == (o.clusterConnection == ""):
+		return errors.New("name --connection or --cluster-connection: one of the two")
+	case o.project == "":
+		return errors.New("name the --project")
+	}
+	if err := o.checkDirectory(); err != nil {
+		return err
+	}
+	v, namespace, err := o.surroundings()
+	if err != nil {
+		return err
+	}
+	for _, m := range v.files {
+		if err := o.settle(ctx, v.view, m); err != nil {
+			return fmt.Errorf("%s: %s: %w", m.source, m, err)
+		}
+	}
+	estate := controllers.Estate{Namespace: namespace, Project: o.project, Connection: v1alpha1.ConnectionReference{Name: o.connection}}
+	if o.clusterConnection != "" {
+		estate.Connection = v1alpha1.ConnectionReference{Kind: "ClusterConnection", Name: o.clusterConnection}
+	}
+	previewer := o.previewer(v.view)
+	var files []exported
+	failed := 0
+	for _, kind := range o.kinds {
+		described, err := previewer.Describe(ctx, estate, kind, o.progress(kind))
+		if err != nil {
+			_, message := explain(err)
+			return fmt.Errorf("read the %ss of project %s: %s", kind, o.project, message)
+		}
+		names := newNames()
+		for _, d := range described {
+			if d.Err != nil {
+				failed++
+				_, message := explain(d.Err)
+				say(o.streams.ErrOut, "%s %s could not be read: %s\n", kind, d.Name, message)
+				continue
+			}
+			file, err := manifestFor(kind, names.of(d.Name), d)
+			if err != nil {
+				return err
+			}
+			files = append(files, file)
+		}
+	}
+	if err := o.write(files); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d objects could not be read, and are not written", failed)
+	}
+	return nil
+}
+
+// progress tells a person how far it is.
+func (o *exportOptions) progress(kind string) func(done, of int) {
+	if !onTerminal(o.streams.ErrOut) {
+		return func(int, int) {}
+	}
+	return func(done, of int) {
+		end := "\r"
+		if done == of {
+			end = "\n"
+		}
+		say(o.streams.ErrOut, "%s: %d of %d%s", kind, done, of, end)
+	}
+}
+
+// exported is a manifest.
+type exported struct{ file, text string }
+
+// header is the part of an object that a manifest has beside its spec.
+type header struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+	Spec any `json:"spec"`
+}
+
+func manifestFor(kind, name string, d controllers.Described) (exported, error) {
+	h := header{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}, Spec: reflect.ValueOf(d.Object).Elem().FieldByName("Spec").Interface()}
+	h.Metadata.Name = name
+	text, err := yaml.Marshal(h)
+	if err != nil {
+		return exported{}, fmt.Errorf("write %s %s: %w", kind, d.Name, err)
+	}
+	var b bytes.Buffer
+	for _, remark := range d.Remarks {
+		// One line, whatever the cloud's names hold.
+		fmt.Fprintf(&b, "# %s\n", strings.Join(strings.Fields(remark), " "))
+	}
+	b.Write(text)
+	return exported{file: strings.ToLower(kind) + "-" + name + ".yaml", text: b.String()}, nil
+}
+
+// names gives objects of one kind names that Kubernetes takes, no two the same.
+type names struct{ taken map[string]bool }
+
+func newNames() *names { return &names{taken: map[string]bool{}} }
+
+// maxName leaves room below the 63 characters that labels can hold.
+const maxName = 50
+
+// of derives a name from one in the cloud. The same name gives the same, unless another that comes before it gives that, too.
+func (n *names) of(cloud string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(cloud))
+	name := strings.Trim(clean[:min(len(clean), maxName)], "-")
+	if name == "" || n.taken[name] || len(clean) > maxName {
+		sum := sha256.Sum256([]byte(cloud))
+		name = strings.Trim(name+"-"+hex.EncodeToString(sum[:4]), "-")
+	}
+	n.taken[name] = true
+	return name
+}
+
+// checkDirectory keeps from mixing with what is there.
+func (o *exportOptions) checkDirectory() error {
+	if o.directory == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(o.directory)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		return fmt.Errorf("directory %s is not empty", o.directory)
+	}
+	return nil
+}
+
+func (o *exportOptions) write(files []exported) error {
+	if o.directory == "" {
+		texts := make([]string, len(files))
+		for i, file := range files {
+			texts[i] = file.text
+		}
+		_, err := o.streams.Out.Write([]byte(strings.Join(texts, "---\n")))
+		return err
+	}
+	if err := os.MkdirAll(o.directory, 0o755); err != nil { //nolint:gosec // manifests are no secret
+		return err
+	}
+	slices.SortFunc(files, func(a, b exported) int { return strings.Compare(a.file, b.file) })
+	for _, file := range files {
+		if err := os.WriteFile(filepath.Join(o.directory, file.file), []byte(file.text), 0o644); err != nil { //nolint:gosec // as above
+			return err
+		}
+	}
+	say(o.streams.Out, "%s written to %s\n", number(len(files), "manifest"), o.directory)
+	return nil
+}

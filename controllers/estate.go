@@ -1,0 +1,224 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+)
+
+// describedFor is how long one reading of a list serves the description of a project.
+const describedFor = 24 * time.Hour
+
+// Estate is a project whose roles, packages and installations are described as objects that adopt them.
+type Estate struct {
+	Connection v1alpha1.ConnectionReference
+	// Namespace is that of the objects and, if it is no ClusterConnection, of the connection.
+	Namespace, Project string
+}
+
+// Described is what lives in a project, as an object.
+type Described struct {
+	// Object would change nothing if it was applied. It has no name: that is for its caller to choose.
+	Object client.Object
+	// Name is what it is called in the cloud.
+	Name string
+	// Remarks are what the object cannot say.
+	Remarks []string
+	// Err is why it could not be read; the object is nil then.
+	Err error
+}
+
+// Kinds of what can be described.
+const (
+	DescribeRoles         = "ProjectRole"
+	DescribePackages      = "MaxComputePackage"
+	DescribeInstallations = "PackageInstallation"
+)
+
+// Describe describes what of one kind lives in a project, sorted by name, and leaves out what nobody may manage. Nothing is written.
+// progress is told after each of them, of how many.
+func (p *Previewer) Describe(ctx context.Context, e Estate, kind string, progress func(done, of int)) ([]Described, error) {
+	read, err := p.reading(ctx, e, kind)
+	if err != nil {
+		return nil, err
+	}
+	described := make([]Described, 0, len(read))
+	for i, one := range read {
+		d := one()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		described = append(described, d)
+		progress(i+1, len(read))
+	}
+	slices.SortFunc(described, func(a, b Described) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+	return described, nil
+}
+
+// reading lists what there is of a kind, each with how it is read.
+func (p *Previewer) reading(ctx context.Context, e Estate, kind string) ([]func() Described, error) {
+	account, err := p.accounts.Account(ctx, e.object(&v1alpha1.ProjectRole{}), e.Connection, e.Project)
+	if err != nil {
+		return nil, err
+	}
+	var read []func() Described
+	if kind == DescribeRoles {
+		roles, err := account.MaxCompute.ListRoles(ctx, e.Project)
+		if err != nil {
+			return nil, account.Noticed(err)
+		}
+		for _, role := range roles {
+			if !isBuiltIn(role.Name) {
+				read = append(read, func() Described { return p.describeRole(ctx, e, role) })
+			}
+		}
+		return read, nil
+	}
+	packages, err := account.MaxCompute.ListPackages(ctx, e.Project)
+	if err != nil {
+		return nil, account.Noticed(err)
+	}
+	switch kind {
+	case DescribePackages:
+		for _, created := range packages.Created {
+			read = append(read, func() Described { return p.describePackage(ctx, e, created.Name) })
+		}
+	case DescribeInstallations:
+		for _, installed := range packages.Installed {
+			read = append(read, func() Described { return e.describeInstallation(installed) })
+		}
+	default:
+		return nil, fmt.Errorf("objects of kind %q are not described", kind)
+	}
+	return read, nil
+}
+
+// isBuiltIn tells of a role that belongs to MaxCompute itself or to DataWorks, which no object may manage.
+func isBuiltIn(name string) bool {
+	name = strings.ToLower(name)
+	return name == "admin" || name == "super_administrator" || strings.HasPrefix(name, "role_project_")
+}
+
+// object gives an object what it needs to be looked at. It is as if it had long adopted what it describes, so that a list serves for all.
+func (e Estate) object(obj target) target {
+	obj.SetNamespace(e.Namespace)
+	obj.SetUID("described")
+	obj.SetCreationTimestamp(metav1.Unix(0, 0))
+	obj.GetTargetStatus().Adopted = true
+	return obj
+}
+
+func (p *Previewer) describeRole(ctx context.Context, e Estate, found maxcompute.Role) Described {
+	d := Described{Name: found.Name}
+	role := &v1alpha1.ProjectRole{Spec: v1alpha1.ProjectRoleSpec{
+		ConnectionRef: e.Connection, ProjectName: e.Project, RoleName: found.Name, Type: v1alpha1.RoleTypeResource,
+		ACL: &v1alpha1.RoleACL{}, Policy: &runtime.RawExtension{Raw: []byte("{}")}, Members: []string{},
+		AdoptionPolicy: v1alpha1.AdoptionAdopt, Interval: &metav1.Duration{Duration: describedFor},
+	}}
+	if found.Type == maxcompute.TypeAdmin {
+		role.Spec.Type, role.Spec.ACL = v1alpha1.RoleTypeAdmin, nil
+	}
+	have, err := p.roles.Kind.Observe(ctx, e.object(role).(*v1alpha1.ProjectRole)) //nolint:forcetypeassert // it is the same
+	switch {
+	case err != nil:
+		d.Err = err
+		return d
+	case !have.exists:
+		d.Err = fmt.Errorf("role %s is gone", found.Name)
+		return d
+	}
+	spec := &role.Spec
+	spec.Interval = nil
+	if spec.ACL != nil {
+		spec.ACL = specOf(have.acl)
+	}
+	spec.Policy = nil
+	if !have.policy.Empty() {
+		spec.Policy = &runtime.RawExtension{Raw: []byte(have.policy.String())}
+	}
+	spec.Members = append([]string{}, have.members.List()...)
+	if have.unlistable {
+		spec.Members = nil
+		d.Remarks = append(d.Remarks, "the members cannot be listed, because an account among them was deleted; they are not managed")
+	}
+	for _, unknown := range have.members.Unknown() {
+		d.Remarks = append(d.Remarks, fmt.Sprintf("member %q is of no known form, and left alone", unknown))
+	}
+	d.Object = &v1alpha1.ProjectRole{Spec: *spec}
+	return d
+}
+
+// specOf is an ACL as a spec lists it.
+func specOf(set acl.Set) *v1alpha1.RoleACL {
+	spec := &v1alpha1.RoleACL{}
+	for _, g := range set.Grants() {
+		switch g.Kind {
+		case acl.Table:
+			spec.Tables = append(spec.Tables, v1alpha1.TableGrant{SchemaName: writtenSchema(g), Name: g.Name, Actions: g.Actions})
+		case acl.Resource:
+			spec.Resources = append(spec.Resources, v1alpha1.ResourceGrant{SchemaName: writtenSchema(g), Name: g.Name, Actions: g.Actions})
+		case acl.Function:
+			spec.Functions = append(spec.Functions, v1alpha1.FunctionGrant{SchemaName: writtenSchema(g), Name: g.Name, Actions: g.Actions})
+		case acl.Package:
+			spec.Packages = append(spec.Packages, v1alpha1.PackageGrant{Name: g.Name, Actions: g.Actions})
+		case acl.Project:
+			spec.Projects = append(spec.Projects, v1alpha1.ProjectGrant{Name: g.Name, Actions: g.Actions})
+		case acl.Instance:
+			spec.Instances = append(spec.Instances, v1alpha1.InstanceGrant{Name: g.Name, Actions: g.Actions})
+		}
+	}
+	return spec
+}
+
+// writtenSchema is a schema as people write it: the default one is left out.
+func writtenSchema(g acl.Grant) string {
+	if strings.EqualFold(g.Schema, acl.DefaultSchema) {
+		return ""
+	}
+	return g.Schema
+}
+
+func (p *Previewer) describePackage(ctx context.Context, e Estate, name string) Described {
+	d := Described{Name: name}
+	pkg := &v1alpha1.MaxComputePackage{Spec: v1alpha1.MaxComputePackageSpec{
+		ConnectionRef: e.Connection, ProjectName: e.Project, PackageName: name, Resources: &v1alpha1.PackageResources{},
+		AllowedProjects: []v1alpha1.AllowedProject{}, AdoptionPolicy: v1alpha1.AdoptionAdopt, Interval: &metav1.Duration{Duration: describedFor},
+	}}
+	have, err := p.packages.Kind.Observe(ctx, e.object(pkg).(*v1alpha1.MaxComputePackage)) //nolint:forcetypeassert // it is the same
+	switch {
+	case err != nil:
+		d.Err = err
+		return d
+	case !have.exists:
+		d.Err = fmt.Errorf("package %s is gone", name)
+		return d
+	}
+	contents := specOf(have.resources)
+	pkg.Spec.Resources = &v1alpha1.PackageResources{Tables: contents.Tables, Resources: contents.Resources, Functions: contents.Functions}
+	for _, share := range have.allowed.List() {
+		pkg.Spec.AllowedProjects = append(pkg.Spec.AllowedProjects, v1alpha1.AllowedProject{ProjectName: share.Project, Label: int32(share.Label)}) //nolint:gosec // 0 to 9
+	}
+	pkg.Spec.Interval = nil
+	d.Object = &v1alpha1.MaxComputePackage{Spec: pkg.Spec}
+	return d
+}
+
+func (e Estate) describeInstallation(found maxcompute.InstalledPackage) Described {
+	d := Described{Name: found.SourceProject + "." + found.Name, Object: &v1alpha1.PackageInstallation{Spec: v1alpha1.PackageInstallationSpec{
+		ConnectionRef: e.Connection, ProjectName: e.Project, SourceProject: found.SourceProject, PackageName: found.Name, AdoptionPolicy: v1alpha1.AdoptionAdopt,
+	}}}
+	if found.Status != "" && found.Status != maxcompute.StatusOK {
+		d.Remarks = append(d.Remarks, "the service says of the installation: "+found.Status)
+	}
+	return d
+}
