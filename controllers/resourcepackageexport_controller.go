@@ -253,8 +253,8 @@ func (p *exportPass) conclude(ctx context.Context, failure error) (ctrl.Result, 
 		p.Warn(p.obj, p.stored, outcome)
 	}
 	switch {
-	case outcome.State == conditions.Stalled:
-		// What stalled it may go away without anybody telling, such as with the labels of its namespace.
+	case outcome.Reason == v1alpha1.ReasonConnectionNotAllowed:
+		// That may end without anybody telling, with the labels of its namespace.
 		p.within(lastPoll)
 	case outcome.State != conditions.Reconciling || p.retry:
 	case outcome.Reason == v1alpha1.ReasonSecretNotFound:

@@ -110,14 +110,15 @@ func proxy(t *testing.T, public tls.Certificate, answer http.HandlerFunc) string
 		}
 		defer there.Close() //nolint:errcheck // it may be closed already
 		w.WriteHeader(http.StatusOK)
-		here, _, err := http.NewResponseController(w).Hijack()
+		here, early, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
 		defer here.Close() //nolint:errcheck // it may be closed already
 		var both sync.WaitGroup
-		both.Go(func() { _, _ = io.Copy(there, here); _ = there.Close() }) //nolint:errcheck // either end may go away
-		both.Go(func() { _, _ = io.Copy(here, there); _ = here.Close() })  //nolint:errcheck // either end may go away
+		// What the client has sent already is in early.
+		both.Go(func() { _, _ = io.Copy(there, early); _ = there.Close() }) //nolint:errcheck // either end may go away
+		both.Go(func() { _, _ = io.Copy(here, there); _ = here.Close() })   //nolint:errcheck // either end may go away
 		both.Wait()
 	})
 }
