@@ -50,6 +50,7 @@ func find(ctx context.Context, reader client.Reader, namespace, text string) (ma
 	word, name := splitName(text)
 	word, _, _ = strings.Cut(strings.ToLower(word), ".")
 	var found []manifest
+	var denied error
 	known := false
 	for _, k := range named {
 		if word != "" && !slices.Contains(k.words, word) {
@@ -63,11 +64,16 @@ func find(ctx context.Context, reader client.Reader, namespace, text string) (ma
 		switch err := reader.Get(ctx, key, obj); {
 		case err == nil:
 			found = append(found, manifest{Object: obj, kind: k.kind})
+		case apierrors.IsForbidden(err):
+			// Of a kind that somebody may not see, nothing is of that name to them.
+			denied = fmt.Errorf("get %s %s: %w", k.kind, name, err)
 		case !apierrors.IsNotFound(err):
 			return manifest{}, fmt.Errorf("get %s %s: %w", k.kind, name, err)
 		}
 	}
 	switch {
+	case len(found) == 0 && denied != nil && word != "":
+		return manifest{}, denied
 	case !known:
 		return manifest{}, fmt.Errorf("%q is none of the operator's kinds", word)
 	case len(found) == 0:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -168,6 +169,9 @@ func (o *planOptions) surroundings() (v surroundings, namespace string, err erro
 	if namespace, err = o.cluster.namespace(); err != nil {
 		return v, "", err
 	}
+	v.namespace, v.blind = namespace, sync.OnceFunc(func() {
+		say(o.streams.ErrOut, "You may not list objects of all namespaces: conflicts with those of others are not seen.\n")
+	})
 	if v.files, _, err = readManifests(o.connectionFiles, o.streams.In, s, namespace); err != nil {
 		return v, "", err
 	}

@@ -22,7 +22,10 @@ type view struct {
 	scheme *runtime.Scheme
 	// cluster is nil where there is none.
 	cluster client.Reader
-	applied map[objectKey]client.Object
+	// namespace is what is seen of the cluster by those who may not see all of it, and blind is told when that is so.
+	namespace string
+	blind     func()
+	applied   map[objectKey]client.Object
 }
 
 // objectKey names an object of a kind.
@@ -75,10 +78,8 @@ func (v *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 	if asked.FieldSelector != nil || asked.LabelSelector != nil {
 		return errors.New("manifests cannot be searched by fields or labels")
 	}
-	if v.cluster != nil {
-		if err := v.cluster.List(ctx, list, opts...); err != nil {
-			return err
-		}
+	if err := v.listCluster(ctx, list, asked.Namespace); err != nil {
+		return err
 	}
 	gvk, err := apiutil.GVKForObject(list, v.scheme)
 	if err != nil {
@@ -106,6 +107,20 @@ func (v *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 		items = append(items, found[key])
 	}
 	return apimeta.SetList(list, items)
+}
+
+// listCluster lists what the cluster has. Who may not list all namespaces gets what is in their own: an older object of another namespace
+// that names the same target is not seen then.
+func (v *view) listCluster(ctx context.Context, list client.ObjectList, namespace string) error {
+	if v.cluster == nil {
+		return nil
+	}
+	err := v.cluster.List(ctx, list, client.InNamespace(namespace))
+	if !apierrors.IsForbidden(err) || namespace != "" {
+		return err
+	}
+	v.blind()
+	return v.cluster.List(ctx, list, client.InNamespace(v.namespace))
 }
 
 func (k objectKey) compare(other objectKey) int {

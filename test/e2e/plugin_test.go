@@ -328,6 +328,43 @@ spec:
 	}
 }
 
+// TestATenantPlans: with the rights of an editor of one namespace, and to its Secret.
+func TestATenantPlans(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret(), s.connection(), s.role("reader", "Select"))
+	g.Eventually(seen(s.role("reader")), timeout, poll).Should(Equal("True/Succeeded Current"))
+	tenant := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "tenant"}}
+	create(t, &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}},
+	}, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "secrets"}, Subjects: tenant,
+	}, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "editor"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-editor"}, Subjects: tenant,
+	})
+	config, err := bed.UserKubeconfig("tenant")
+	g.Expect(err).NotTo(HaveOccurred())
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	g.Expect(os.WriteFile(path, config, 0o600)).To(Succeed())
+	for _, args := range [][]string{{"plan", "-f", "-"}, {"plan", "reader"}} {
+		input := ""
+		if args[1] == "-f" {
+			input = manifestOf(t, typed(s.role("reader", "Select")))
+		}
+		plan := s.ask(t, input, append(args, "--kubeconfig", path, "--allow-insecure-endpoints")...)
+		g.Expect(plan.code).To(Equal(0), "%v: %s", args, plan)
+		g.Expect(plan.err).To(Equal("You may not list objects of all namespaces: conflicts with those of others are not seen.\n"))
+	}
+	asked := s.ask(t, "", "--kubeconfig", path, "reconcile", "reader")
+	g.Expect(asked.code).To(Equal(0), "%s", asked)
+	status := s.ask(t, "", "--kubeconfig", path, "status")
+	g.Expect(status.code).To(Equal(0), "%s", status)
+	g.Expect(status.out).To(ContainSubstring("projectrole/reader"))
+}
+
 func TestApprovePlanAndReconcile(t *testing.T) {
 	g := NewWithT(t)
 	s := newSpace(t)
