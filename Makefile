@@ -27,6 +27,7 @@ KUBECTL ?= $(or $(shell command -v kubectl 2>/dev/null),$(shell hack/controlplan
 OBJECT_DIR ?= api/v1alpha1
 CRD_DIR ?= config/crd/bases
 RBAC_DIR ?= config/rbac
+CRDS := $(patsubst config/crd/bases/maxcompute-operator.io_%.yaml,crd/%.maxcompute-operator.io,$(wildcard config/crd/bases/*.yaml))
 REFERENCE ?= docs/reference.md
 CHART_FILES ?= charts/maxcompute-operator/files
 
@@ -174,8 +175,15 @@ run: ## Run the operator from source on the current kubectl context (ARGS="--zap
 ##@ Clusters (the current kubectl context)
 
 .PHONY: install
-install: ## Install the CRDs
+install: ## Install the CRDs, and wait until the API server knows their kinds
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+	$(KUBECTL) wait --for=condition=Established --timeout=60s $(CRDS)
+	@# It serves them a moment later, and a manager that starts before that ends.
+	@for attempt in {1..60}; do \
+		if [[ $$($(KUBECTL) api-resources --api-group=maxcompute-operator.io -o name 2>/dev/null | wc -l) -eq $(words $(CRDS)) ]]; then exit 0; fi; \
+		sleep 0.5; \
+	done; \
+	echo "the API server does not show all kinds of maxcompute-operator.io" >&2; exit 1
 
 # Deleting a CRD deletes its objects, and for each of them a running operator revokes in the cloud what it granted.
 .PHONY: uninstall
