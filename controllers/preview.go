@@ -22,6 +22,7 @@ type Previewer struct {
 	packages      engine.Reconciler[*v1alpha1.MaxComputePackage, packageState]
 	installations engine.Reconciler[*v1alpha1.PackageInstallation, installationState]
 	accounts      *connect.Resolver
+	reader        client.Reader
 }
 
 // NewPreviewer makes a Previewer. reader finds the objects that name the same targets; it need not have the indexes of a manager's cache.
@@ -32,6 +33,7 @@ func NewPreviewer(reader client.Reader, options Options) *Previewer {
 		packages:      previewing(options, &packageKind{options.targets(maxComputePackages, indexed)}),
 		installations: previewing(options, &installationKind{options.targets(packageInstallations, indexed)}),
 		accounts:      options.Accounts,
+		reader:        indexed,
 	}
 }
 

@@ -29,7 +29,8 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	cluster.flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(newPlan(cluster, streams), newApprovePlan(cluster, streams), newReconcile(cluster, streams), newStatus(cluster, streams), newExport(cluster, streams))
+	root.AddCommand(newPlan(cluster, streams), newApprovePlan(cluster, streams), newReconcile(cluster, streams), newStatus(cluster, streams), newExport(cluster, streams),
+		newWhoCan(cluster, streams), newWhatCan(cluster, streams))
 	return root
 }
 

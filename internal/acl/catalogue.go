@@ -1,6 +1,10 @@
 package acl
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // Kind is a kind of object that the ACL of a MaxCompute role can name.
 type Kind string
@@ -50,12 +54,27 @@ var spelling = func() map[Kind]map[string]string {
 	return spellings
 }()
 
-// hasSchema tells whether objects of a kind live in a schema.
-func (k Kind) hasSchema() bool { return k == Table || k == Resource || k == Function }
+// HasSchema tells whether objects of a kind live in a schema.
+func (k Kind) HasSchema() bool { return k == Table || k == Resource || k == Function }
 
 // KnowsAction tells whether an action can be granted on objects of this kind. All counts as known.
 func (k Kind) KnowsAction(action string) bool {
 	folded := strings.ToLower(action)
 	_, known := spelling[k][folded]
 	return known || (folded == all && k != Package)
+}
+
+// Actions are the actions that can be granted on objects of this kind, sorted, without All, which stands for most of them.
+func (k Kind) Actions() []string {
+	return slices.Sorted(slices.Values(slices.Concat(catalogue[k].full, catalogue[k].extra)))
+}
+
+// InAll tells whether the action All stands for an action, too.
+func (k Kind) InAll(action string) bool {
+	return slices.ContainsFunc(catalogue[k].full, func(a string) bool { return strings.EqualFold(a, action) })
+}
+
+// SpellAction spells an action as the vendor does; one that is not known stays as it is.
+func (k Kind) SpellAction(action string) string {
+	return cmp.Or(spelling[k][strings.ToLower(action)], action)
 }

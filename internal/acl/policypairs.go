@@ -235,6 +235,9 @@ func (c *counter) spend(n int) bool {
 	return c.comparisons > 0
 }
 
+// Matches tells whether a pattern, in which * stands for any text, covers a name, or all that another pattern covers. Case matters.
+func Matches(pattern, name string) bool { return matches(pattern, name) }
+
 // matches tells whether a pattern, in which * stands for any text, covers a name or all that another pattern covers: the * of the
 // other is text that only a * can stand for.
 func matches(pattern, name string) bool {

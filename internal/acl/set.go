@@ -28,7 +28,7 @@ type key struct {
 
 func keyOf(g Grant) key {
 	k := key{kind: g.Kind, name: strings.ToLower(g.Name)}
-	if g.Kind.hasSchema() {
+	if g.Kind.HasSchema() {
 		k.schema = strings.ToLower(cmp.Or(g.Schema, DefaultSchema))
 	}
 	return k

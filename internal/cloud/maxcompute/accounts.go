@@ -67,6 +67,19 @@ func (c *Client) AccountName(ctx context.Context, id string) (principal string, 
 	return p.String(), nil
 }
 
+// AccountNames returns the principals of all accounts of the tenant, by id, as far as the list of the tenant's users tells both. Vendor
+// documentation: MaxCompute ListUsers.
+func (c *Client) AccountNames(ctx context.Context) (map[string]string, error) {
+	names := map[string]string{}
+	_, err := c.eachTenantUser(ctx, "list the users of the tenant", func(user tenantUser) (bool, error) {
+		if p, err := acl.ParsePrincipal(user.principal()); err == nil && digits.MatchString(string(user.AccountID)) {
+			names[string(user.AccountID)] = p.String()
+		}
+		return false, nil
+	})
+	return names, listMissing(err)
+}
+
 // listMissing reads "not found", said of the list of users, as what it must be: no word about the account that is sought in it.
 func listMissing(err error) error {
 	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Code == cloud.NotFound {

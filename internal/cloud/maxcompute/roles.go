@@ -24,13 +24,51 @@ const (
 	TypeAdmin    = "admin"
 )
 
+// RoleDetails is a role with what else the list of roles has a place for. Whether the service always fills it in is not documented.
+type RoleDetails struct {
+	Role
+	// ACL has all objects in the schema "default": the list does not tell schemas.
+	ACL acl.Set
+	// Policy is the document as text.
+	Policy string
+}
+
 // ListRoles returns all roles of a project. Vendor documentation: MaxCompute ListRoles. There is no call that gets one role, and
 // none that pages.
 func (c *Client) ListRoles(ctx context.Context, project string) ([]Role, error) {
-	var data struct {
-		Roles *[]Role `json:"roles"`
+	return listRoles(ctx, c, project, func(role *Role) *Role { return role })
+}
+
+// ListRoleDetails is ListRoles with all that the list tells.
+func (c *Client) ListRoleDetails(ctx context.Context, project string) ([]RoleDetails, error) {
+	type entry struct {
+		Role
+		ACL    map[string][]aclEntry `json:"acl"`
+		Policy string                `json:"policy"`
 	}
-	op := "list the roles of project " + project
+	list, err := listRoles(ctx, c, project, func(e *entry) *Role { return &e.Role })
+	if err != nil {
+		return nil, err
+	}
+	details := make([]RoleDetails, 0, len(list))
+	for _, e := range list {
+		set, err := readLists(listRolesOp(project), e.ACL, acl.Kinds)
+		if err != nil {
+			return nil, err
+		}
+		details = append(details, RoleDetails{Role: e.Role, ACL: set, Policy: e.Policy})
+	}
+	return details, nil
+}
+
+func listRolesOp(project string) string { return "list the roles of project " + project }
+
+// listRoles reads of each role what E has a place for.
+func listRoles[E any](ctx context.Context, c *Client, project string, roleOf func(*E) *Role) ([]E, error) {
+	var data struct {
+		Roles *[]E `json:"roles"`
+	}
+	op := listRolesOp(project)
 	err := c.do(ctx, call{action: "ListRoles", op: op, method: http.MethodGet, segments: []string{"projects", project, "roles"}, result: &data})
 	if err != nil {
 		return nil, projectMissing(err)
@@ -38,12 +76,13 @@ func (c *Client) ListRoles(ctx context.Context, project string) ([]Role, error) 
 	if data.Roles == nil {
 		return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds no list of roles"}
 	}
-	for i, role := range *data.Roles {
+	for i := range *data.Roles {
+		role := roleOf(&(*data.Roles)[i])
 		if role.Name == "" {
 			return nil, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: "the answer holds a role without a name"}
 		}
 		// A role without a type is of type resource, as the statement CREATE ROLE has it.
-		(*data.Roles)[i].Type = firstOf(strings.ToLower(role.Type), TypeResource)
+		role.Type = firstOf(strings.ToLower(role.Type), TypeResource)
 	}
 	return *data.Roles, nil
 }

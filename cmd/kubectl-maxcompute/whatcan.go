@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+)
+
+func newWhatCan(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &accessOptions{planOptions: planOptions{cluster: c, streams: streams}}
+	command := &cobra.Command{
+		Use:   "what-can PRINCIPAL --connection NAME --project PROJECT",
+		Short: "Tell what somebody may do in a project, and why",
+		Long: `Reads the roles of a MaxCompute project with their ACLs, policies and members, and tells what a principal may do by the roles that it has:
+with each object that they name, and with what the packages hold that it may read. Resources of a policy that name no kind of objects are
+listed as they are written there.
+
+What cannot be told is said and not guessed. Nothing is written. Exit code 1 if something could not be read: what could is printed all the
+same.`,
+		Example: `  kubectl maxcompute what-can 'RAM$corp:alice' --connection prod --project analytics_prod
+  kubectl maxcompute what-can 'ALIYUN$ops@example.com' --connection prod --project analytics_prod -o json`,
+		Args: requireArgs("a principal, such as RAM$account:user"),
+		RunE: func(command *cobra.Command, args []string) error { return o.whatCan(command.Context(), args[0]) },
+	}
+	o.addFlags(command.Flags())
+	o.addOutputFlag(command.Flags())
+	return command
+}
+
+// WhatCanReport is the answer of what-can. Fields may be added; those that are there keep their names and meanings.
+type WhatCanReport struct {
+	Project   string          `json:"project"`
+	Principal string          `json:"principal"`
+	Roles     []MemberReport  `json:"roles"`
+	Objects   []ObjectReport  `json:"objects"`
+	Packages  []PackageReport `json:"packages"`
+	// Unseen is what could not be seen and might change the answer.
+	Unseen []string `json:"unseen"`
+	// Problems are what could not be read.
+	Problems []string `json:"problems"`
+}
+
+// MemberReport is a role that the principal has.
+type MemberReport struct {
+	Role       string `json:"role"`
+	Membership string `json:"membership"`
+	Object     string `json:"object,omitempty"`
+}
+
+// ObjectReport is an object, and what the principal may do with it.
+type ObjectReport struct {
+	// Kind is empty for a resource of a policy that names no kind of objects.
+	Kind       string         `json:"kind,omitempty"`
+	SchemaName string         `json:"schemaName,omitempty"`
+	Name       string         `json:"name"`
+	Actions    []ActionReport `json:"actions"`
+}
+
+// ActionReport is an action.
+type ActionReport struct {
+	Action  string        `json:"action"`
+	Verdict string        `json:"verdict"`
+	Chains  []ChainReport `json:"chains"`
+}
+
+// PackageReport is what a package holds that the principal may read.
+type PackageReport struct {
+	Package string        `json:"package"`
+	Verdict string        `json:"verdict"`
+	Holds   []EntryReport `json:"holds"`
+}
+
+// EntryReport is an object in a package.
+type EntryReport struct {
+	Kind       string   `json:"kind"`
+	SchemaName string   `json:"schemaName,omitempty"`
+	Name       string   `json:"name"`
+	Actions    []string `json:"actions"`
+}
+
+func (o *accessOptions) whatCan(ctx context.Context, principal string) error {
+	if err := o.checkOutput(); err != nil {
+		return err
+	}
+	reading, err := o.read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := reading.ReadMembers(ctx, reading.Roles); err != nil {
+		return err
+	}
+	holdings, who := reading.WhatCan(principal)
+	if slices.ContainsFunc(holdings, func(h access.Holding) bool { return h.Object.Kind == acl.Package }) {
+		if err := reading.ReadPackages(ctx, false, true); err != nil {
+			return err
+		}
+	}
+	report := WhatCanReport{
+		Project: o.project, Principal: principal, Roles: []MemberReport{}, Objects: []ObjectReport{}, Packages: []PackageReport{},
+		Unseen: slices.Concat([]string{}, reading.Notes), Problems: slices.Concat([]string{}, reading.Problems),
+	}
+	if who != nil {
+		report.Principal = who.Name
+		for i, role := range who.Roles {
+			m := MemberReport{Role: role.Name, Membership: string(who.Memberships[i])}
+			if role.Declaration != nil {
+				m.Object = role.Declaration.Object
+			}
+			report.Roles = append(report.Roles, m)
+		}
+	}
+	for _, h := range holdings {
+		report.Objects = append(report.Objects, objectReport(h))
+		report.Packages = append(report.Packages, packageReports(reading.Project, h)...)
+	}
+	for _, role := range reading.Roles {
+		if !role.MembersKnown() {
+			report.Unseen = append(report.Unseen, fmt.Sprintf("whether %s has role %s", report.Principal, role.Name))
+		}
+	}
+	if err := o.printWhatCan(report); err != nil {
+		return err
+	}
+	return o.finish(reading)
+}
+
+func objectReport(h access.Holding) ObjectReport {
+	r := ObjectReport{Kind: string(h.Object.Kind), SchemaName: h.Object.Schema, Name: h.Object.Name}
+	for _, action := range h.Actions {
+		r.Actions = append(r.Actions, ActionReport{Action: action.Name, Verdict: string(action.Verdict), Chains: chainReports(action.Chains)})
+	}
+	return r
+}
+
+// packageReports are the packages that somebody may read by what is held: one, or all that a pattern covers.
+func packageReports(p *access.Project, h access.Holding) []PackageReport {
+	i := slices.IndexFunc(h.Actions, func(a access.Action) bool { return a.Name == access.PackageAction })
+	if h.Object.Kind != acl.Package || i < 0 || h.Actions[i].Verdict == access.Denied {
+		return nil
+	}
+	var list []PackageReport
+	for _, installed := range p.Installed {
+		if !acl.Matches(h.Object.Name, strings.ToLower(installed.String())) {
+			continue
+		}
+		r := PackageReport{Package: installed.String(), Verdict: string(h.Actions[i].Verdict), Holds: []EntryReport{}}
+		for _, entry := range installed.Contents.Grants() {
+			r.Holds = append(r.Holds, EntryReport{Kind: string(entry.Kind), SchemaName: entry.Schema, Name: entry.Name, Actions: entry.Actions})
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+func (o *accessOptions) printWhatCan(report WhatCanReport) error {
+	if o.output != "" {
+		return printStructured(o.streams.Out, o.output, report)
+	}
+	out := o.streams.Out
+	switch {
+	case len(report.Roles) == 0 && len(report.Objects) == 0:
+		say(out, "%s has no role in project %s, as far as can be seen.\n", report.Principal, report.Project)
+	case len(report.Objects) == 0:
+		say(out, "The roles of %s in project %s give nothing: %s.\n", report.Principal, report.Project, rolesOf(report))
+	default:
+		say(out, "What %s can do in project %s, by %s:\n\n", report.Principal, report.Project, rolesOf(report))
+		table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+		say(table, "OBJECT\tACTIONS\tVERDICT\tROLE\tBY\tMANAGED BY\tUNTIL\n")
+		for _, object := range report.Objects {
+			printObject(table, object)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, p := range report.Packages {
+		say(out, "\nPackage %s (%s) holds:\n", p.Package, strings.ToLower(p.Verdict))
+		for _, entry := range p.Holds {
+			say(out, "- %s: %s\n", access.NewObject(acl.Kind(entry.Kind), entry.SchemaName, entry.Name), strings.Join(entry.Actions, ", "))
+		}
+	}
+	printUnseen(out, report.Unseen)
+	return nil
+}
+
+func rolesOf(report WhatCanReport) string {
+	var names []string
+	for _, m := range report.Roles {
+		names = append(names, m.Role)
+	}
+	if len(names) == 0 {
+		return "permission requests"
+	}
+	return "role " + strings.Join(names, ", ")
+}
+
+// printObject prints the actions that come in the same way on one line.
+func printObject(table *tabwriter.Writer, object ObjectReport) {
+	name := access.Object{Kind: acl.Kind(object.Kind), Schema: object.SchemaName, Name: object.Name}.String()
+	for len(object.Actions) > 0 {
+		first, same, rest := object.Actions[0], []string{}, []ActionReport(nil)
+		for _, action := range object.Actions {
+			if action.Verdict == first.Verdict && reflect.DeepEqual(action.Chains, first.Chains) {
+				same = append(same, action.Action)
+			} else {
+				rest = append(rest, action)
+			}
+		}
+		cells := []string{name, strings.Join(same, ", "), first.Verdict}
+		for _, chain := range first.Chains {
+			say(table, "%s\n", strings.Join(printable(append(cells, chain.cells()...)), "\t"))
+			cells = []string{"", "", ""}
+		}
+		name, object.Actions = "", rest
+	}
+}

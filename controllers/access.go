@@ -1,0 +1,150 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
+)
+
+// readers is how many calls go on at a time while a project is read. The account's rate limit holds for all of them together.
+const readers = 8
+
+// Reading is a project as it is being read, for questions about who may do what in it. It is not safe for concurrent use.
+type Reading struct {
+	*access.Project
+	// Notes are what could not be seen for reasons that lie in the project, Problems what could not be read.
+	Notes, Problems []string
+	// Endpoint is where it is read.
+	Endpoint string
+
+	estate   Estate
+	account  *connect.Account
+	progress func(done, of int)
+}
+
+// Access reads the roles of a project with their ACLs and policies, and what objects of the cluster say of them. Nothing is written.
+// Members and packages are read by methods of the Reading. progress is told of each reading that has ended, of how many.
+//
+// It makes one call that lists the roles, and for each role at most one, as long as the list is to be trusted with policies.
+func (p *Previewer) Access(ctx context.Context, e Estate, progress func(done, of int)) (*Reading, error) {
+	account, err := p.accounts.Account(ctx, e.object(&v1alpha1.ProjectRole{}), e.Connection, e.Project)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reading{Project: &access.Project{Name: e.Project}, Endpoint: account.Endpoint, estate: e, account: account, progress: progress}
+	details, err := account.MaxCompute.ListRoleDetails(ctx, e.Project)
+	if err != nil {
+		return nil, account.Noticed(err)
+	}
+	declared, err := p.declarations(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.readRoles(ctx, details, declared); err != nil {
+		return nil, err
+	}
+	if err := p.readRequests(ctx, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// found is what was read of a role.
+type found struct {
+	acl            acl.Set
+	policy         acl.Document
+	err, policyErr error
+}
+
+// readRoles reads what the roles give.
+func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetails, declared map[string]*access.Declaration) error {
+	slices.SortFunc(details, func(a, b maxcompute.RoleDetails) int {
+		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	})
+	read := make([]found, len(details))
+	err := r.each(ctx, len(details), func(i int) {
+		if details[i].Type != maxcompute.TypeAdmin && !access.IsBuiltIn(details[i].Name) {
+			read[i].acl, read[i].err = r.account.MaxCompute.GetRoleACL(ctx, r.Name, details[i].Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.readPolicies(ctx, details, read); err != nil {
+		return err
+	}
+	for i, role := range details {
+		for _, err := range []error{read[i].err, read[i].policyErr} {
+			if err != nil {
+				r.Problems = append(r.Problems, r.explain(err))
+			}
+		}
+		declaration := declared[strings.ToLower(role.Name)]
+		made := access.NewRole(role.Name, role.Type == maxcompute.TypeAdmin, read[i].acl, read[i].policy, declaration)
+		if doubt := read[i].policy.Doubt(); doubt != "" {
+			r.Notes = append(r.Notes, fmt.Sprintf("role %s: %s", role.Name, doubt))
+		}
+		r.Roles = append(r.Roles, made)
+	}
+	return nil
+}
+
+// ReadMembers reads who has some of the roles, unless it is known already. A role whose members cannot be listed stays without them.
+func (r *Reading) ReadMembers(ctx context.Context, roles []*access.Role) error {
+	roles = slices.DeleteFunc(slices.Clone(roles), (*access.Role).MembersKnown)
+	lists, errs := make([][]string, len(roles)), make([]error, len(roles))
+	err := r.each(ctx, len(roles), func(i int) {
+		lists[i], errs[i] = r.account.MaxCompute.ListUsersByRole(ctx, r.Name, roles[i].Name)
+	})
+	if err != nil {
+		return err
+	}
+	for i, role := range roles {
+		switch {
+		case errs[i] == nil:
+			role.SetMembers(acl.NewMembers(lists[i]...))
+		case maxcompute.IsStaleMember(errs[i]):
+			r.Notes = append(r.Notes, fmt.Sprintf("the members of role %s cannot be listed, because an account among them was deleted", role.Name))
+		default:
+			r.Problems = append(r.Problems, r.explain(errs[i]))
+		}
+	}
+	return nil
+}
+
+// explain says why something could not be read.
+func (r *Reading) explain(err error) string {
+	err = r.account.Noticed(err)
+	if conditions.Explains(err) {
+		return conditions.FromError(err).Message
+	}
+	return err.Error()
+}
+
+// each makes n calls, a few at a time.
+func (r *Reading) each(ctx context.Context, n int, call func(i int)) error {
+	var done atomic.Int64
+	group := &errgroup.Group{}
+	group.SetLimit(readers)
+	for i := range n {
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				call(i)
+				r.progress(int(done.Add(1)), n)
+			}
+			return ctx.Err()
+		})
+	}
+	return group.Wait()
+}

@@ -1,0 +1,134 @@
+package controllers
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
+)
+
+// declarations finds the objects that say what roles of a project should be, by the roles' names in lower case: of each the one that owns
+// it or, if none does, one that observes it.
+func (p *Previewer) declarations(ctx context.Context, e Estate) (map[string]*access.Declaration, error) {
+	objects, err := projectRoles.objects(ctx, p.reader)
+	if err != nil {
+		return nil, err
+	}
+	chosen := map[string]*v1alpha1.ProjectRole{}
+	for _, object := range objects {
+		role, ok := object.(*v1alpha1.ProjectRole)
+		if !ok || !strings.EqualFold(role.Spec.ProjectName, e.Project) {
+			continue
+		}
+		same, err := p.accounts.SameEndpoint(ctx, role, role.GetConnectionRef(), e.object(&v1alpha1.ProjectRole{}), e.Connection)
+		if err != nil {
+			return nil, err
+		}
+		key := strings.ToLower(role.Spec.RoleName)
+		if old := chosen[key]; same && (old == nil || precedes(role, old)) {
+			chosen[key] = role
+		}
+	}
+	declared := make(map[string]*access.Declaration, len(chosen))
+	for key, role := range chosen {
+		declared[key] = declarationOf(role)
+	}
+	return declared, nil
+}
+
+// precedes tells whether a rather than b says what the role should be.
+func precedes(a, b *v1alpha1.ProjectRole) bool {
+	if contends(a) != contends(b) {
+		return contends(a)
+	}
+	return older(a, b)
+}
+
+func declarationOf(role *v1alpha1.ProjectRole) *access.Declaration {
+	d := &access.Declaration{Object: role.Namespace + "/" + role.Name, ManagementPolicy: string(role.Spec.ManagementPolicy)}
+	want, err := stateOf(role)
+	if err != nil {
+		// The object is stalled: it manages nothing.
+		return d
+	}
+	if want.hasACL {
+		d.ACL = &want.acl
+	}
+	if want.hasPolicy {
+		d.Policy = &want.policy
+	}
+	if want.hasMembers {
+		d.Members = &want.members
+	}
+	return d
+}
+
+// readRequests finds the requests of the cluster that granted something in the project, as their objects say, and what their accounts
+// are called.
+func (p *Previewer) readRequests(ctx context.Context, r *Reading) error {
+	objects, err := permissionApplies.objects(ctx, p.reader)
+	if err != nil {
+		return err
+	}
+	var names map[string]string
+	for _, object := range objects {
+		apply, ok := object.(*v1alpha1.PermissionApply)
+		if !ok || !strings.EqualFold(apply.Spec.ProjectName, r.Name) ||
+			apply.Status.State != v1alpha1.RequestGranted && apply.Status.State != v1alpha1.RequestPartiallyGranted {
+			continue
+		}
+		same, err := p.accounts.SameEndpoint(ctx, apply, apply.GetConnectionRef(), r.estate.object(&v1alpha1.ProjectRole{}), r.estate.Connection)
+		if err != nil {
+			return err
+		}
+		if !same {
+			continue
+		}
+		if names == nil {
+			if names, err = r.account.MaxCompute.AccountNames(ctx); err != nil {
+				r.Notes = append(r.Notes, "the names of accounts that requests are for: "+r.explain(err))
+				names = map[string]string{}
+			}
+		}
+		r.Requests = append(r.Requests, requestOf(apply, names))
+	}
+	return nil
+}
+
+func requestOf(apply *v1alpha1.PermissionApply, names map[string]string) *access.Request {
+	var accounts []string
+	for _, id := range apply.Spec.ApplyUserIDs {
+		account := id
+		if name := names[id]; name != "" {
+			account = name
+		}
+		accounts = append(accounts, account)
+	}
+	var granted []access.Granted
+	for _, object := range apply.Spec.Objects {
+		g := access.Granted{Entry: acl.Grant{Kind: acl.Table, Schema: object.SchemaName, Name: object.Name}}
+		for _, action := range object.Actions {
+			g.Entry.Actions = append(g.Entry.Actions, string(action))
+		}
+		for _, column := range object.Columns {
+			g.Columns = append(g.Columns, column.Name)
+		}
+		granted = append(granted, g)
+	}
+	until, doubt := "", ""
+	if end := apply.Status.GrantedUntil; end != nil {
+		until = end.UTC().Format(time.RFC3339)
+	}
+	ready := conditions.ReadyCondition(apply)
+	switch {
+	case apply.Status.State == v1alpha1.RequestPartiallyGranted:
+		doubt = "only some of its orders were granted"
+	case ready != nil && ready.Reason == v1alpha1.ReasonGrantedNarrowed:
+		doubt = "less was granted than was asked for"
+	}
+	return access.NewRequest(apply.Namespace+"/"+apply.Name, accounts, granted, until, doubt)
+}
