@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -26,10 +27,21 @@ import (
 // previewer is one that knows nothing of what the operator has seen.
 func (h *harness) previewer() *controllers.Previewer {
 	resolver := &connect.Resolver{
-		Connections: h.kube, Secrets: h.kube, HTTP: openapi.NewHTTPClient(), Clock: h.clock,
+		Connections: h.kube, Secrets: h.kube, HTTP: &http.Client{Transport: rewriter{h, openapi.NewHTTPClient().Transport}}, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
 	return controllers.NewPreviewer(h.kube, controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock})
+}
+
+// rewriter lets the harness change answers.
+type rewriter struct {
+	*harness
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r rewriter) RoundTrip(request *http.Request) (*http.Response, error) {
+	return r.rewritten(r.next.RoundTrip(request))
 }
 
 // preview is what the previewer says of an object as it is stored. It must have written nothing.

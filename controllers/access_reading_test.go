@@ -1,0 +1,295 @@
+package controllers_test
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/controllers"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+)
+
+// What questions are about.
+var (
+	ordersTable = access.NewObject(acl.Table, "", "orders")
+	onOrders    = fakecloud.Grant{Kind: "table", SchemaName: "default", Name: "orders", Actions: []string{"Select"}}
+)
+
+// lines are the answer to a question in words, a line per principal and chain.
+func lines(answer access.Answer) []string {
+	var list []string
+	for _, holder := range answer.Holders {
+		for _, c := range holder.Chains {
+			by := "request"
+			if c.Role != nil {
+				by = c.Role.Name + " " + string(c.Membership)
+			}
+			list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s: %s, %s %s %s %s", holder.Principal, holder.Verdict, by, c.Effect, c.State, c.Object(), c.Doubt)))
+		}
+	}
+	return list
+}
+
+// whoCan reads what is needed and asks for Select on the orders.
+func (h *harness) whoCan(reading *controllers.Reading) access.Answer {
+	h.t.Helper()
+	h.must(reading.ReadMembers(h.t.Context(), reading.Concerned("Select", ordersTable)))
+	return reading.WhoCan("Select", ordersTable)
+}
+
+// TestPoliciesComeFromWhereTheyCanBeTrusted: the list of roles has a place for policies, and nobody knows whether the service fills it in.
+func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
+	withoutPolicies := regexp.MustCompile(`"policy":"[^"\\]*(\\.[^"\\]*)*",`)
+	withoutACLs := regexp.MustCompile(`"acl":\{[^{}]*(\{[^{}]*\}[^{}]*)*\}`)
+	emptied := func(patterns ...*regexp.Regexp) func(string) string {
+		return func(body string) string {
+			if !strings.Contains(body, `"roles":[`) {
+				return body
+			}
+			for _, pattern := range patterns {
+				body = pattern.ReplaceAllString(body, `"nothing":""`+map[bool]string{true: ",", false: ""}[pattern == withoutPolicies])
+			}
+			return body
+		}
+	}
+	for name, c := range map[string]struct {
+		both, policyOnly bool // there is a role with an ACL and a policy, and one with a policy alone
+		rewrite          func(string) string
+		want             []string // the roles whose policies are read
+	}{
+		"a list that shows a policy tells them all":                    {both: true, policyOnly: true},
+		"a list without policies and ACLs tells nothing":               {both: true, policyOnly: true, rewrite: emptied(withoutPolicies, withoutACLs), want: []string{"bare", "both", "plain", "policyonly"}},
+		"a list without policies is found out by a role with just one": {both: true, policyOnly: true, rewrite: emptied(withoutPolicies), want: []string{"bare", "both", "plain", "policyonly"}},
+		"a list with ACLs and no policy is tried on bare roles":        {want: []string{"bare"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.foreign = true
+			for _, role := range []string{"bare", "plain", "both", "policyonly"} {
+				if role == "both" && !c.both || role == "policyonly" && !c.policyOnly {
+					continue
+				}
+				h.must(h.cloud.CreateRole(project, role, "resource"))
+				h.must(h.cloud.AddMembers(project, role, "RAM$corp:"+role))
+				if role == "plain" || role == "both" {
+					h.must(h.cloud.Grant(project, role, onOrders))
+				}
+				if role == "both" || role == "policyonly" {
+					h.must(h.cloud.SetPolicy(project, role, policyOf("odps:Select", "tables/ord*")))
+				}
+			}
+			h.cloud.ResetJournal()
+			h.rewrite = c.rewrite
+			reading := h.access()
+			var policies []string
+			for _, entry := range h.cloud.Journal() {
+				if entry.Action == "GetRolePolicy" {
+					policies = append(policies, entry.Role)
+				}
+			}
+			slices.Sort(policies)
+			if diff := gocmp.Diff(c.want, policies); diff != "" {
+				t.Errorf("policies that were read (-want +got):\n%s", diff)
+			}
+			var who []string
+			for _, holder := range h.whoCan(reading).Holders {
+				who = append(who, fmt.Sprintf("%s %d", holder.Principal, len(holder.Chains)))
+			}
+			want := []string{"RAM$corp:plain 1"}
+			if c.both {
+				want = []string{"RAM$corp:both 2", "RAM$corp:plain 1", "RAM$corp:policyonly 1"}
+			}
+			if diff := gocmp.Diff(want, who); diff != "" || len(reading.Problems) > 0 {
+				t.Errorf("problems %v, who (-want +got):\n%s", reading.Problems, diff)
+			}
+		})
+	}
+}
+
+// TestWhatObjectsSayOfRoles: how what is there stands to the objects that manage it.
+func TestWhatObjectsSayOfRoles(t *testing.T) {
+	select1 := func(change func(*v1alpha1.ProjectRoleSpec)) func(*harness) {
+		return func(h *harness) {
+			role := newRole("reader", tables("Select"))
+			role.Spec.Members = []string{"ram$CORP:alice"}
+			role.Spec.Policy = &runtime.RawExtension{Raw: []byte(policyOf("odps:Select", "tables/orders"))}
+			change(&role.Spec)
+			h.create(role)
+		}
+	}
+	const byACL, byPolicy = "RAM$corp:%s Allowed: reader %s, Allow %s", "RAM$corp:%s Allowed: reader %s, Allow %s"
+	all := func(memberOf, object, acl, policy string, strangerIs string) []string {
+		return []string{
+			strings.TrimSpace(fmt.Sprintf(byACL, "alice", memberOf, acl) + " " + object), strings.TrimSpace(fmt.Sprintf(byPolicy, "alice", memberOf, policy) + " " + object),
+			strings.TrimSpace(fmt.Sprintf(byACL, "bob", strangerIs, acl) + " " + object), strings.TrimSpace(fmt.Sprintf(byPolicy, "bob", strangerIs, policy) + " " + object),
+		}
+	}
+	const object = namespace + "/reader"
+	for name, c := range map[string]struct {
+		objects func(*harness)
+		want    []string
+	}{
+		"nobody manages the role":                                  {func(*harness) {}, all("Unmanaged", "", "Unmanaged", "Unmanaged", "Unmanaged")},
+		"what the spec lists is declared, another member is drift": {select1(func(*v1alpha1.ProjectRoleSpec) {}), all("Declared", object, "Declared", "Declared", "Drift")},
+		"under Additive another member is nobody's":                {select1(func(s *v1alpha1.ProjectRoleSpec) { s.ManagementPolicy = v1alpha1.ManagementAdditive }), all("Declared", object, "Declared", "Declared", "Unmanaged")},
+		"an object that observes declares, too":                    {select1(func(s *v1alpha1.ProjectRoleSpec) { s.ManagementPolicy = v1alpha1.ManagementObserve }), all("Declared", object, "Declared", "Declared", "Drift")},
+		"what the spec lacks is drift": {select1(func(s *v1alpha1.ProjectRoleSpec) {
+			s.ACL, s.Policy, s.Members = &v1alpha1.RoleACL{}, &runtime.RawExtension{Raw: []byte("{}")}, []string{}
+		}), all("Drift", object, "Drift", "Drift", "Drift")},
+		"what the spec does not speak of is nobody's":            {select1(func(s *v1alpha1.ProjectRoleSpec) { s.ACL, s.Policy, s.Members = nil, nil, nil }), all("Unmanaged", "", "Unmanaged", "Unmanaged", "Unmanaged")},
+		"an object with a policy that is none manages nothing":   {select1(func(s *v1alpha1.ProjectRoleSpec) { s.Policy = &runtime.RawExtension{Raw: []byte("[]")} }), all("Unmanaged", "", "Unmanaged", "Unmanaged", "Unmanaged")},
+		"an object of another project has nothing to do with it": {select1(func(s *v1alpha1.ProjectRoleSpec) { s.ProjectName = partner }), all("Unmanaged", "", "Unmanaged", "Unmanaged", "Unmanaged")},
+		"of two objects the one that manages prevails": {func(h *harness) {
+			select1(func(s *v1alpha1.ProjectRoleSpec) { s.ManagementPolicy = v1alpha1.ManagementObserve })(h)
+			manages := newRole("reader", &v1alpha1.RoleACL{})
+			manages.Name, manages.UID, manages.CreationTimestamp = "manages", "uid-manages", metav1.NewTime(time.Now())
+			h.create(manages)
+		}, []string{
+			"RAM$corp:alice Allowed: reader Unmanaged, Allow Drift " + namespace + "/manages", "RAM$corp:alice Allowed: reader Unmanaged, Allow Unmanaged",
+			"RAM$corp:bob Allowed: reader Unmanaged, Allow Drift " + namespace + "/manages", "RAM$corp:bob Allowed: reader Unmanaged, Allow Unmanaged",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.foreign = true
+			h.must(h.cloud.CreateRole(project, "reader", "resource"))
+			h.must(h.cloud.Grant(project, "reader", onOrders))
+			h.must(h.cloud.SetPolicy(project, "reader", policyOf("odps:Select", "tables/orders")))
+			h.must(h.cloud.AddMembers(project, "reader", "RAM$corp:alice", "RAM$corp:bob"))
+			c.objects(h)
+			if diff := gocmp.Diff(c.want, lines(h.whoCan(h.access()))); diff != "" {
+				t.Errorf("chains (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestWhatCannotBeSeenIsSaid: conditions, unlistable members, admin roles and parts that are refused.
+func TestWhatCannotBeSeenIsSaid(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	for role, members := range map[string][]string{"stale": {"RAM$corp:alice", "RAM$corp:gone"}, "conditional": {"RAM$corp:bob"}, "boss": {"RAM$corp:carol"}, "plain": {"RAM$corp:dave"}} {
+		h.must(h.cloud.CreateRole(project, role, map[bool]string{true: "admin", false: "resource"}[role == "boss"]))
+		h.must(h.cloud.AddMembers(project, role, members...))
+	}
+	h.must(h.cloud.Grant(project, "stale", onOrders))
+	h.must(h.cloud.Grant(project, "plain", onOrders))
+	h.must(h.cloud.KillUser("RAM$corp:gone"))
+	h.must(h.cloud.SetPolicy(project, "conditional", `{"Version":"1","Statement":[{"Effect":"Allow","Action":"odps:Select","Resource":"*","Condition":{"Bool":{"acs:SecureTransport":["true"]}}}]}`))
+	h.must(h.cloud.SetPolicy(project, "boss", policyOf("odps:*", "*")))
+
+	reading := h.access()
+	answer := h.whoCan(reading)
+	if diff := gocmp.Diff([]string{
+		"RAM$corp:bob Unclear: conditional Unmanaged, Allow Unmanaged  it has a Condition",
+		"RAM$corp:carol Unclear: boss Unmanaged, Allow Unmanaged  a role of type admin holds no permissions on objects",
+		"RAM$corp:dave Allowed: plain Unmanaged, Allow Unmanaged",
+	}, lines(answer)); diff != "" {
+		t.Errorf("chains (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff([]string{"who has role stale, which gives it"}, answer.Unseen); diff != "" {
+		t.Errorf("unseen (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff([]string{"the members of role stale cannot be listed, because an account among them was deleted"}, reading.Notes); diff != "" || len(reading.Problems) > 0 {
+		t.Errorf("problems %v, notes (-want +got):\n%s", reading.Problems, diff)
+	}
+
+	h.must(h.cloud.DenyAction(fakecloud.DefaultAccessKeyID, "GetRoleAcl", ""))
+	h.must(h.cloud.DenyAction(fakecloud.DefaultAccessKeyID, "ListPackages", ""))
+	reading = h.access()
+	h.must(reading.ReadPackages(t.Context(), true, true))
+	for _, problem := range []string{"get the ACL of role plain in project " + project, "get the ACL of role stale in project " + project, "list the packages of project " + project} {
+		if !slices.ContainsFunc(reading.Problems, func(said string) bool { return strings.Contains(said, problem) }) {
+			t.Errorf("%q is not among the problems: %q", problem, reading.Problems)
+		}
+	}
+	h.must(h.cloud.DenyAction(fakecloud.DefaultAccessKeyID, "ListRoles", ""))
+	if _, err := h.previewer().Access(t.Context(), estate, nil); cloud.CodeOf(err) != cloud.PermissionDenied {
+		t.Errorf("reading a project without its roles ends with %v", err)
+	}
+}
+
+// TestRequestsGiveToo: what a permission request was granted is told by its object, with its end.
+func TestRequestsGiveToo(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	h.must(h.cloud.AddUser(fakecloud.User{AccountID: alice, Principal: "RAM$corp:alice"}))
+	end := metav1.NewTime(time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC))
+	for name, state := range map[string]v1alpha1.RequestState{"granted": v1alpha1.RequestGranted, "partly": v1alpha1.RequestPartiallyGranted, "pending": v1alpha1.RequestPending, "over": v1alpha1.RequestExpired} {
+		apply := newRequest(name)
+		if name == "partly" {
+			apply.Spec.ApplyUserIDs = []string{"267842600408990000"}
+		}
+		h.create(apply)
+		apply = stored(h, apply)
+		apply.Status.State, apply.Status.GrantedUntil = state, &end
+		h.must(h.kube.Status().Update(t.Context(), apply))
+	}
+	answer := h.whoCan(h.access())
+	if diff := gocmp.Diff([]string{
+		"267842600408990000 Unclear: request, Allow Declared " + namespace + "/partly only some of its orders were granted",
+		"RAM$corp:alice Allowed: request, Allow Declared " + namespace + "/granted",
+	}, lines(answer)); diff != "" {
+		t.Errorf("chains (-want +got):\n%s", diff)
+	}
+	for _, holder := range answer.Holders {
+		if until := holder.Chains[0].Until; until != "2027-03-31T00:00:00Z" {
+			t.Errorf("%s until %q", holder.Principal, until)
+		}
+	}
+}
+
+// TestPackagesLead: to other projects, which may install what holds the table, and from others to those who may read what is installed.
+func TestPackagesLead(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	h.must(h.cloud.CreatePackage(project, "out"))
+	h.must(h.cloud.AddToPackage(project, "out", onOrders))
+	h.must(h.cloud.AllowProject(project, "out", partner, 2))
+	h.must(h.cloud.AddToPackage(partner, "shared", fakecloud.Grant{Kind: "table", SchemaName: "default", Name: "cities", Actions: []string{"Select"}}))
+	h.must(h.cloud.CreateRole(project, "traveller", "resource"))
+	h.must(h.cloud.Grant(project, "traveller", fakecloud.Grant{Kind: "package", Name: partner + ".shared", Actions: []string{"Read"}}))
+	h.must(h.cloud.AddMembers(project, "traveller", "RAM$corp:alice"))
+
+	reading := h.access()
+	h.must(reading.ReadPackages(t.Context(), true, true))
+	h.must(reading.ReadMembers(t.Context(), reading.Roles))
+	if diff := gocmp.Diff([]access.Share{{Package: "out", Project: partner, Label: 2}}, reading.WhoCan("Select", ordersTable).Shares); diff != "" {
+		t.Errorf("shares (-want +got):\n%s", diff)
+	}
+	cities := access.NewObject(acl.Table, "", "CITIES")
+	answer := reading.WhoCanThrough(strings.ToUpper(partner), "Select", cities)
+	if diff := gocmp.Diff([]string{"RAM$corp:alice Allowed: traveller Unmanaged, Allow Unmanaged"}, lines(answer)); diff != "" || answer.Holders[0].Chains[0].Package != partner+".shared" {
+		t.Errorf("through package (-want +got):\n%s", diff)
+	}
+	for _, none := range []access.Answer{reading.WhoCanThrough(partner, "Update", cities), reading.WhoCanThrough("elsewhere", "Select", cities), reading.WhoCan("Select", cities)} {
+		if len(none.Holders) > 0 {
+			t.Errorf("somebody can: %q", lines(none))
+		}
+	}
+	holdings, who := reading.WhatCan("ram$corp:ALICE")
+	got := map[string]string{}
+	for _, holding := range holdings {
+		for _, action := range holding.Actions {
+			got[holding.Object.String()+" "+action.Name] = string(action.Verdict)
+		}
+	}
+	if want := map[string]string{"Package " + partner + ".shared Read": "Allowed"}; who == nil || !maps.Equal(want, got) {
+		t.Errorf("alice can %v, want %v", got, want)
+	}
+	if _, who := reading.WhatCan("RAM$corp:stranger"); who != nil {
+		t.Errorf("a stranger is known: %+v", who)
+	}
+}
