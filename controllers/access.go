@@ -25,6 +25,8 @@ type Reading struct {
 	*access.Project
 	// Notes are what could not be seen for reasons that lie in the project, Problems what could not be read.
 	Notes, Problems []string
+	// Absent are the objects whose roles do not exist, by the roles' names.
+	Absent map[string]string
 	// Endpoint is where it is read.
 	Endpoint string
 
@@ -53,6 +55,12 @@ func (p *Previewer) Access(ctx context.Context, e Estate, progress func(done, of
 	}
 	if err := r.readRoles(ctx, details, declared); err != nil {
 		return nil, err
+	}
+	r.Absent = map[string]string{}
+	for key, role := range declared {
+		if !slices.ContainsFunc(details, func(d maxcompute.RoleDetails) bool { return strings.EqualFold(d.Name, key) }) {
+			r.Absent[key] = role.Object
+		}
 	}
 	if err := p.readRequests(ctx, r); err != nil {
 		return nil, err

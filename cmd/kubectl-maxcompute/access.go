@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,8 @@ import (
 )
 
 // unreported is what no call that is made tells of.
-const unreported = "Not seen here: the project's owner, administrators of the tenant, who made an object, grants to accounts past all roles that " +
-	"are no PermissionApply's, and, of what roles hold, columns, ends, conditions of ACL entries and labels."
+const unreported = "Not looked at: the project's owner and the tenant's administrators, who may do everything; who owns an object; what was " +
+	"granted to accounts without a role, but for requests by PermissionApply; labels; columns, ends and conditions of ACL entries."
 
 // accessOptions are the flags of commands that tell who may do what.
 type accessOptions struct {
@@ -113,14 +114,17 @@ type ChainReport struct {
 	Object     string `json:"object,omitempty"`
 	Until      string `json:"until,omitempty"`
 	Doubt      string `json:"doubt,omitempty"`
+
+	brief string
 }
 
-func chainReports(chains []access.Chain) []ChainReport {
+func chainReports(project string, chains []access.Chain) []ChainReport {
 	list := make([]ChainReport, 0, len(chains))
 	for _, c := range chains {
 		r := ChainReport{
 			Membership: string(c.Membership), Package: c.Package, Effect: string(c.Effect), Source: c.Text,
 			State: string(c.State), Object: c.Object(), Until: c.Until, Doubt: c.Doubt,
+			brief: c.Brief(project),
 		}
 		if c.Role != nil {
 			r.Role = c.Role.Name
@@ -132,7 +136,7 @@ func chainReports(chains []access.Chain) []ChainReport {
 
 // cells are the columns of a table that tell of a chain.
 func (r ChainReport) cells() []string {
-	role, source := r.Role, r.Source
+	role, source := r.Role, r.brief
 	switch {
 	case role == "":
 		role = "-"
@@ -180,7 +184,10 @@ func (o *accessOptions) checkOutput() error {
 	return fmt.Errorf("--output is %q: write json or yaml, or leave it out", o.output)
 }
 
-// requireOne is cobra.ExactArgs with words of what is missing.
+// listOf joins lists into one that is never absent.
+func listOf(lists ...[]string) []string { return append([]string{}, slices.Concat(lists...)...) }
+
+// requireArgs is cobra.ExactArgs with words of what is missing.
 func requireArgs(words ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != len(words) {

@@ -30,7 +30,7 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	cluster.flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(newPlan(cluster, streams), newApprovePlan(cluster, streams), newReconcile(cluster, streams), newStatus(cluster, streams), newExport(cluster, streams),
-		newWhoCan(cluster, streams), newWhatCan(cluster, streams))
+		newWhoCan(cluster, streams), newWhatCan(cluster, streams), newReport(cluster, streams))
 	return root
 }
 

@@ -106,7 +106,7 @@ func (o *accessOptions) whatCan(ctx context.Context, principal string) error {
 	}
 	report := WhatCanReport{
 		Project: o.project, Principal: principal, Roles: []MemberReport{}, Objects: []ObjectReport{}, Packages: []PackageReport{},
-		Unseen: slices.Concat([]string{}, reading.Notes), Problems: slices.Concat([]string{}, reading.Problems),
+		Unseen: listOf(reading.Notes), Problems: listOf(reading.Problems),
 	}
 	if who != nil {
 		report.Principal = who.Name
@@ -119,7 +119,7 @@ func (o *accessOptions) whatCan(ctx context.Context, principal string) error {
 		}
 	}
 	for _, h := range holdings {
-		report.Objects = append(report.Objects, objectReport(h))
+		report.Objects = append(report.Objects, objectReport(o.project, h))
 		report.Packages = append(report.Packages, packageReports(reading.Project, h)...)
 	}
 	for _, role := range reading.Roles {
@@ -133,10 +133,10 @@ func (o *accessOptions) whatCan(ctx context.Context, principal string) error {
 	return o.finish(reading)
 }
 
-func objectReport(h access.Holding) ObjectReport {
+func objectReport(project string, h access.Holding) ObjectReport {
 	r := ObjectReport{Kind: string(h.Object.Kind), SchemaName: h.Object.Schema, Name: h.Object.Name}
 	for _, action := range h.Actions {
-		r.Actions = append(r.Actions, ActionReport{Action: action.Name, Verdict: string(action.Verdict), Chains: chainReports(action.Chains)})
+		r.Actions = append(r.Actions, ActionReport{Action: action.Name, Verdict: string(action.Verdict), Chains: chainReports(project, action.Chains)})
 	}
 	return r
 }
@@ -200,7 +200,10 @@ func rolesOf(report WhatCanReport) string {
 	if len(names) == 0 {
 		return "permission requests"
 	}
-	return "role " + strings.Join(names, ", ")
+	if len(names) == 1 {
+		return "role " + names[0]
+	}
+	return "roles " + strings.Join(names, ", ")
 }
 
 // printObject prints the actions that come in the same way on one line.

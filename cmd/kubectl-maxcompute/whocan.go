@@ -112,10 +112,10 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	answer := ask()
 	report := WhoCanReport{
 		Project: o.project, SourceProject: o.sourceProject, Action: action, Kind: string(object.Kind), SchemaName: object.Schema, Name: object.Name,
-		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: slices.Concat([]string{}, reading.Notes, answer.Unseen), Problems: slices.Concat([]string{}, reading.Problems),
+		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen), Problems: listOf(reading.Problems),
 	}
 	for _, h := range answer.Holders {
-		report.Principals = append(report.Principals, HolderReport{Principal: h.Principal, Verdict: string(h.Verdict), Chains: chainReports(h.Chains)})
+		report.Principals = append(report.Principals, HolderReport{Principal: h.Principal, Verdict: string(h.Verdict), Chains: chainReports(o.project, h.Chains)})
 	}
 	for _, s := range answer.Shares {
 		report.Shares = append(report.Shares, ShareReport{Package: s.Package, Project: s.Project, Label: s.Label})
@@ -166,9 +166,9 @@ func (o *whoCanOptions) print(report WhoCanReport, object access.Object) error {
 		where += ", by packages of project " + report.SourceProject
 	}
 	if len(report.Principals) == 0 {
-		say(out, "Nobody can %s %s in %s, as far as can be seen.\n", report.Action, object, where)
+		say(out, "Nobody can %s on %s in %s, as far as can be seen.\n", report.Action, object, where)
 	} else {
-		say(out, "Who can %s %s in %s:\n\n", report.Action, object, where)
+		say(out, "Who can %s on %s in %s:\n\n", report.Action, object, where)
 		if err := printHolders(out, report.Principals); err != nil {
 			return err
 		}

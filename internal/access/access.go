@@ -142,6 +142,27 @@ func (s *Source) Object() string {
 	return ""
 }
 
+// Doubt is why it cannot be told whether the source applies to whatever it is about; empty if that can be told.
+func (s *Source) Doubt() string {
+	if s.doubt == "" && s.scope != nil {
+		return s.scope.Doubt()
+	}
+	return s.doubt
+}
+
+// Sort is what sort of a source it is, in words.
+func (s *Source) Sort() string {
+	switch {
+	case s.Request != nil:
+		return "permission request"
+	case s.builtIn:
+		return "built-in role"
+	case s.scope != nil:
+		return "policy statement"
+	}
+	return "ACL entry"
+}
+
 // exempts tells of what no Deny takes away.
 func (s *Source) exempts() bool {
 	return s.builtIn && strings.EqualFold(s.Role.Name, superAdministrator)
@@ -166,6 +187,9 @@ func Key(principal string) string {
 	}
 	return strings.ToLower(principal)
 }
+
+// Sources are all that the role gives and denies.
+func (r *Role) Sources() []*Source { return r.sources }
 
 // SetMembers says who has the role.
 func (r *Role) SetMembers(members acl.Members) {

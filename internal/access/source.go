@@ -8,6 +8,42 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 )
 
+// inBrief is how many names a brief text lists.
+const inBrief = 3
+
+// Brief is Text for a line of a table: of a policy's statement only what it is about, without what all resources of the project begin
+// with.
+func (s *Source) Brief(project string) string {
+	if s.scope == nil {
+		return s.Text
+	}
+	actions, notActions := s.scope.Actions()
+	resources, notResources := s.scope.Resources()
+	return "policy " + brief(actions, notActions, "odps:") + " on " +
+		brief(resources, notResources, "acs:odps:*:", "projects/"+strings.ToLower(project)+"/")
+}
+
+func brief(names []string, except bool, prefixes ...string) string {
+	if except && len(names) == 0 {
+		return "*"
+	}
+	var short []string
+	for _, name := range names {
+		for _, prefix := range prefixes {
+			name = strings.TrimPrefix(name, prefix)
+		}
+		short = append(short, name)
+	}
+	text := strings.Join(short[:min(len(short), inBrief)], ", ")
+	if n := len(short) - inBrief; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	if except {
+		return "all but " + text
+	}
+	return text
+}
+
 // NewRole prepares a role for questions. Its members are not known yet: see SetMembers.
 func NewRole(name string, isAdmin bool, set acl.Set, policy acl.Document, declaration *Declaration) *Role {
 	r := &Role{Name: name, Admin: isAdmin, ACL: set, Policy: policy, Declaration: declaration, byObject: map[Object][]*Source{}}
@@ -39,7 +75,7 @@ func (r *Role) addACL() {
 	}{{r.ACL.Intersect(declared), Declared}, {r.ACL.Minus(declared), rest}} {
 		for _, entry := range part.set.Grants() {
 			on := NewObject(entry.Kind, entry.Schema, entry.Name)
-			s := &Source{Role: r, Effect: Allow, Text: fmt.Sprintf("ACL entry %s on %s", strings.Join(entry.Actions, ", "), on), State: part.state, entry: entry, on: on}
+			s := &Source{Role: r, Effect: Allow, Text: entryText(entry), State: part.state, entry: entry, on: on}
 			if strings.Contains(entry.Name, "*") {
 				r.addBroad(s)
 			} else {
@@ -58,7 +94,7 @@ func (r *Role) addPolicy() {
 	}
 	for _, statement := range r.Policy.Statements() {
 		scope := statement.Scope()
-		s := &Source{Role: r, Effect: Effect(statement.Effect()), Text: "policy statement " + statement.String(), State: rest, scope: &scope, doubt: r.Policy.Doubt()}
+		s := &Source{Role: r, Effect: Effect(statement.Effect()), Text: statementText(statement), State: rest, scope: &scope, doubt: r.Policy.Doubt()}
 		if declared[statement.Fingerprint()] {
 			s.State = Declared
 		}

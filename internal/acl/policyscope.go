@@ -98,6 +98,9 @@ func (s Scope) On(resources []string) (reach Reach, reason string) {
 	return Inside, ""
 }
 
+// Doubt is why it cannot be told whether the statement applies, whatever it is asked about; empty if that can be told.
+func (s Scope) Doubt() string { return s.doubt }
+
 // Actions are the names and patterns of actions, in lower case; except says that they are those which the statement does not speak of.
 func (s Scope) Actions() (names []string, except bool) {
 	if s.actions.other {
