@@ -105,9 +105,10 @@ type Table struct {
 	// Objects are all that is named anywhere, in order.
 	Objects []Object
 
-	project  *Project
-	roles    map[*Role][][]touch
-	requests map[*Request][][]touch
+	// questions are about the Objects.
+	questions []question
+	roles     map[*Role][][]touch
+	requests  map[*Request][][]touch
 }
 
 // touch is a source that reaches an action on an object.
@@ -115,6 +116,9 @@ type touch struct {
 	action string
 	chain  Chain
 }
+
+// mayGive tells of everything but a Deny: where nothing else is, nothing has to be weighed.
+func (t touch) mayGive() bool { return t.chain.Effect != Deny }
 
 // Table makes the table of all that the roles and requests of the project name.
 func (p *Project) Table() *Table {
@@ -130,7 +134,7 @@ func (p *Project) Table() *Table {
 
 // newTable makes the table of what some sources name.
 func newTable(p *Project, sources []*Source) *Table {
-	t := &Table{project: p, roles: map[*Role][][]touch{}, requests: map[*Request][][]touch{}}
+	t := &Table{roles: map[*Role][][]touch{}, requests: map[*Request][][]touch{}}
 	named := map[Object]bool{}
 	for _, s := range sources {
 		for _, o := range s.objects(p.Name) {
@@ -138,6 +142,9 @@ func newTable(p *Project, sources []*Source) *Table {
 		}
 	}
 	t.Objects = slices.SortedFunc(maps.Keys(named), Object.Compare)
+	for _, o := range t.Objects {
+		t.questions = append(t.questions, p.about(o))
+	}
 	return t
 }
 
@@ -155,6 +162,9 @@ func (t *Table) Of(who *Principal) [][]Action {
 	}
 	actions := make([][]Action, len(t.Objects))
 	for i := range t.Objects {
+		if !slices.ContainsFunc(columns, func(column [][]touch) bool { return slices.ContainsFunc(column[i], touch.mayGive) }) {
+			continue
+		}
 		found := map[string][]Chain{}
 		for _, column := range columns {
 			for _, touch := range column[i] {
@@ -180,9 +190,8 @@ func remembered[K comparable](known map[K][][]touch, key K, find func() [][]touc
 // touches are what sources do about each object.
 func (t *Table) touches(about func(Object) []*Source) [][]touch {
 	touches := make([][]touch, len(t.Objects))
-	for i, o := range t.Objects {
-		q := t.project.about(o)
-		for _, s := range about(o) {
+	for i, q := range t.questions {
+		for _, s := range about(q.Object) {
 			for _, action := range s.candidates(q) {
 				if reach, doubt := s.reach(q.asking(action)); reach != acl.Outside {
 					touches[i] = append(touches[i], touch{action, Chain{Source: s, Doubt: doubt}})

@@ -54,10 +54,10 @@ var segments = map[acl.Kind]string{
 // resources are the names that policies have for an object. In a project with schemas, what is named without one is in the schema
 // "default".
 func (o Object) resources(project string) []string {
-	base := "projects/" + strings.ToLower(project)
+	base := acl.ResourcePrefix + "projects/" + strings.ToLower(project)
 	switch {
 	case o.Kind == "":
-		return []string{o.Name}
+		return []string{acl.ResourcePrefix + o.Name}
 	case o.Kind == acl.Project:
 		return []string{base}
 	}

@@ -131,22 +131,21 @@ func NewRequest(object string, accounts []string, granted []Granted, until, doub
 // about are the sources that may be about an object.
 func (r *Role) about(o Object) []*Source { return slices.Concat(r.byObject[o], r.broad) }
 
-// question is an action on an object, or just an object, in all names that they have.
+// question is an object in all names that it has; asking makes it one for an action.
 type question struct {
 	Object
 	resources []string
-	// action is empty if it is not asked for one.
-	action  string
-	actions []string
+	action    string
+	actions   []string
 }
 
 func (p *Project) about(o Object) question {
 	return question{Object: o, resources: o.resources(p.Name)}
 }
 
-// asking is a question for an action, spelt as the vendor does.
+// asking is the question for an action, spelt as the vendor does.
 func (q question) asking(action string) question {
-	q.action, q.actions = action, []string{"odps:" + action}
+	q.action, q.actions = action, []string{"odps:" + strings.ToLower(action)}
 	if q.Kind.InAll(action) {
 		q.actions = append(q.actions, "odps:all")
 	}
@@ -195,7 +194,7 @@ func (s *Source) candidates(q question) []string {
 	if reach, _ := s.scope.On(q.resources); reach == acl.Outside {
 		return nil
 	}
-	actions := q.Kind.Actions()
+	actions := slices.Clone(q.Kind.Actions())
 	names, except := s.scope.Actions()
 	if except {
 		if q.Kind == "" {

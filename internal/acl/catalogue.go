@@ -64,10 +64,18 @@ func (k Kind) KnowsAction(action string) bool {
 	return known || (folded == all && k != Package)
 }
 
-// Actions are the actions that can be granted on objects of this kind, sorted, without All, which stands for most of them.
-func (k Kind) Actions() []string {
-	return slices.Sorted(slices.Values(slices.Concat(catalogue[k].full, catalogue[k].extra)))
-}
+// actions are those of each kind, sorted.
+var actions = func() map[Kind][]string {
+	sorted := make(map[Kind][]string, len(catalogue))
+	for kind, actions := range catalogue {
+		sorted[kind] = slices.Sorted(slices.Values(slices.Concat(actions.full, actions.extra)))
+	}
+	return sorted
+}()
+
+// Actions are the actions that can be granted on objects of this kind, sorted, without All, which stands for most of them. They must not
+// be changed.
+func (k Kind) Actions() []string { return actions[k] }
 
 // InAll tells whether the action All stands for an action, too.
 func (k Kind) InAll(action string) bool {

@@ -28,8 +28,8 @@ type Scope struct {
 	doubt    string
 }
 
-// arn is how the name of every resource begins: service and region.
-const arn = "acs:odps:*:"
+// ResourcePrefix is how the name of every resource begins: service and region.
+const ResourcePrefix = "acs:odps:*:"
 
 // Scope returns what the statement speaks of.
 func (s Statement) Scope() Scope {
@@ -71,8 +71,8 @@ func (s Statement) doubt() string {
 	return ""
 }
 
-// Reach tells whether the statement speaks of an action on an object, each by all names that it has, such as odps:Select and
-// projects/p/tables/t. The reason is why that cannot be told.
+// Reach tells whether the statement speaks of an action on an object, each by all names that it has, in lower case, such as odps:select
+// and acs:odps:*:projects/p/tables/t. The reason is why that cannot be told.
 func (s Scope) Reach(actions, resources []string) (reach Reach, reason string) {
 	if !s.actions.speakOf(actions) {
 		return Outside, ""
@@ -82,13 +82,9 @@ func (s Scope) Reach(actions, resources []string) (reach Reach, reason string) {
 
 // On is Reach for at least one action, whichever.
 func (s Scope) On(resources []string) (reach Reach, reason string) {
-	names := make([]string, len(resources))
-	for i, name := range resources {
-		names[i] = arn + name
-	}
-	named, other := matchAny(s.resources.names, names), s.resources.other && !matchAny(s.resources.except, names)
+	named, other := matchAny(s.resources.names, resources), s.resources.other && !matchAny(s.resources.except, resources)
 	switch {
-	case !named && (matchAny(s.regional.names, names) || other && matchAny(s.regional.except, names)):
+	case !named && (matchAny(s.regional.names, resources) || other && matchAny(s.regional.except, resources)):
 		return Perhaps, "it names a region"
 	case !named && !other:
 		return Outside, ""
@@ -159,15 +155,13 @@ func (t terms) folded() terms {
 	return terms{names: lower(t.names), other: t.other, except: lower(t.except)}
 }
 
-// matchAny tells whether any of the patterns, which are in lower case, covers any of the names.
+// matchAny tells whether any of the patterns covers any of the names.
 func matchAny(patterns, names []string) bool {
-	if len(patterns) == 0 {
-		return false
-	}
 	for _, name := range names {
-		name = fold(name)
-		if slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, name) }) {
-			return true
+		for _, pattern := range patterns {
+			if matches(pattern, name) {
+				return true
+			}
 		}
 	}
 	return false
