@@ -97,6 +97,9 @@ func pageOf(reading *controllers.Reading) auditpage.Page {
 	for i, role := range reading.Roles {
 		b.roles[role] = i
 		b.page.Roles = append(b.page.Roles, roleOf(role))
+		if access.IsBuiltIn(role.Name) {
+			continue // what it gives is nobody's decision, who has it is
+		}
 		for _, s := range role.Sources() {
 			b.grant(s, s.Doubt())
 		}

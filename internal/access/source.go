@@ -48,7 +48,7 @@ func brief(names []string, except bool, prefixes ...string) string {
 func NewRole(name string, isAdmin bool, set acl.Set, policy acl.Document, declaration *Declaration) *Role {
 	r := &Role{Name: name, Admin: isAdmin, ACL: set, Policy: policy, Declaration: declaration, byObject: map[Object][]*Source{}}
 	if IsBuiltIn(name) {
-		r.addBroad(&Source{Role: r, Effect: Allow, Text: "built-in role, which may do everything with every object", State: Unmanaged, builtIn: true})
+		r.addBroad(&Source{Role: r, Effect: Allow, Text: "built-in role that may do everything with every object", State: Unmanaged, builtIn: true})
 	}
 	r.addACL()
 	r.addPolicy()
