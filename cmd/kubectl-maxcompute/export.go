@@ -20,6 +20,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 )
 
 // exportOptions are the flags of export.
@@ -51,20 +52,14 @@ It acts with the credentials of the Connection, at its rate limit. Exit code 1 i
 	f.StringVar(&o.connection, "connection", "", "Connection of the namespace to read with.")
 	f.StringVar(&o.clusterConnection, "cluster-connection", "", "ClusterConnection to read with, instead.")
 	f.StringVar(&o.project, "project", "", "MaxCompute project.")
-	f.StringSliceVar(&o.kinds, "kinds", []string{controllers.DescribeRoles, controllers.DescribePackages, controllers.DescribeInstallations}, "Kinds to write.")
+	f.StringSliceVar(&o.kinds, "kinds", described, "Kinds to write.")
 	f.StringVar(&o.directory, "directory", "", "Write a file for each object here, which must not exist or be empty; empty writes all to the standard output.")
 	o.addConnectionFlags(f)
 	return command
 }
 
 func (o *exportOptions) export(ctx context.Context) error {
-	switch {
-	case (o.connection == "") == (o.clusterConnection == ""):
-		return errors.New("name --connection or --cluster-connection: one of the two")
-	case o.project == "":
-		return errors.New("name the --project")
-	}
-	if err := o.checkDirectory(); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	v, namespace, err := o.surroundings()
@@ -80,35 +75,90 @@ func (o *exportOptions) export(ctx context.Context) error {
 	if o.clusterConnection != "" {
 		estate.Connection = v1alpha1.ConnectionReference{Kind: "ClusterConnection", Name: o.clusterConnection}
 	}
-	previewer := o.previewer(v.view)
-	var files []exported
-	failed := 0
-	for _, kind := range o.kinds {
-		described, err := previewer.Describe(ctx, estate, kind, o.progress(kind))
-		if err != nil {
-			_, message := explain(err)
-			return fmt.Errorf("read the %ss of project %s: %s", kind, o.project, message)
-		}
-		names := newNames()
-		for _, d := range described {
-			if d.Err != nil {
-				failed++
-				_, message := explain(d.Err)
-				say(o.streams.ErrOut, "%s %s could not be read: %s\n", kind, d.Name, message)
-				continue
-			}
-			file, err := manifestFor(kind, names.of(d.Name), d)
-			if err != nil {
-				return err
-			}
-			files = append(files, file)
-		}
-	}
-	if err := o.write(files); err != nil {
+	read, err := o.describe(ctx, o.previewer(v.view), estate)
+	if err != nil {
 		return err
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d objects could not be read, and are not written", failed)
+	if err := o.write(read.files); err != nil {
+		return err
+	}
+	if read.lacks {
+		return fmt.Errorf("not all of project %s could be read: what is named above is not written", o.project)
+	}
+	return nil
+}
+
+// check refuses what cannot be done before anything is asked for.
+func (o *exportOptions) check() error {
+	switch {
+	case (o.connection == "") == (o.clusterConnection == ""):
+		return errors.New("name --connection or --cluster-connection: one of the two")
+	case o.project == "":
+		return errors.New("name the --project")
+	}
+	for _, kind := range o.kinds {
+		if !slices.Contains(described, kind) {
+			return fmt.Errorf("--kinds: %q is none of %s", kind, strings.Join(described, ", "))
+		}
+	}
+	return o.checkDirectory()
+}
+
+// described are the kinds that can be exported.
+var described = []string{controllers.DescribeRoles, controllers.DescribePackages, controllers.DescribeInstallations}
+
+// reading is what could be read of a project, and whether anything could not.
+type reading struct {
+	files []exported
+	lacks bool
+}
+
+// describe makes manifests of what can be read, and names what cannot. It fails if nothing can, for a reason that concerns everything.
+func (o *exportOptions) describe(ctx context.Context, from *controllers.Previewer, estate controllers.Estate) (reading, error) {
+	var so reading
+	var unlisted []error
+	for _, kind := range o.kinds {
+		found, err := from.Describe(ctx, estate, kind, o.progress(kind))
+		if ctx.Err() != nil {
+			return so, ctx.Err()
+		}
+		if err != nil {
+			one := cloud.CodeOf(err) == cloud.PermissionDenied || cloud.CodeOf(err) == cloud.UnexpectedResponse
+			err = fmt.Errorf("read the %ss of project %s: %s", kind, o.project, advised(err))
+			if len(so.files) == 0 && !one {
+				return so, err
+			}
+			unlisted = append(unlisted, err)
+			continue
+		}
+		if err := o.manifests(kind, found, &so); err != nil {
+			return so, err
+		}
+	}
+	if len(unlisted) > 0 && len(so.files) == 0 && !so.lacks {
+		return so, unlisted[0]
+	}
+	for _, err := range unlisted {
+		so.lacks = true
+		say(o.streams.ErrOut, "Error: %s\n", tell(err))
+	}
+	return so, nil
+}
+
+// manifests adds a manifest of each thing of a kind.
+func (o *exportOptions) manifests(kind string, found []controllers.Described, so *reading) error {
+	names := newNames()
+	for _, d := range found {
+		if d.Err != nil {
+			so.lacks = true
+			say(o.streams.ErrOut, "Error: %s %s could not be read: %s\n", kind, oneLine(d.Name), advised(d.Err))
+			continue
+		}
+		file, err := manifestFor(kind, names.of(d.Name), d)
+		if err != nil {
+			return err
+		}
+		so.files = append(so.files, file)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 		return int(code)
 	}
 	if err != nil {
-		say(streams.ErrOut, "Error: %v\n", err)
+		say(streams.ErrOut, "Error: %s\n", tell(err))
 		return exitError
 	}
 	return exitOK

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -102,9 +104,9 @@ func parse(content []byte, source string, s *runtime.Scheme, namespace string) (
 		var header metav1.TypeMeta
 		switch err := sigsyaml.Unmarshal(document, &header); {
 		case err != nil:
-			return nil, 0, fmt.Errorf("document %d: %w", number, err)
-		case header.Kind == "List":
-			return nil, 0, fmt.Errorf("document %d is a List: write its items as documents of their own", number)
+			return nil, 0, fmt.Errorf("document %d is no manifest: %w", number, misread(err))
+		case header.Kind == "List", strings.HasSuffix(header.Kind, "List") && header.GroupVersionKind().Group == v1alpha1.GroupVersion.Group:
+			return nil, 0, fmt.Errorf("document %d is a %s: write its items as documents of their own", number, header.Kind)
 		case header.GroupVersionKind().Group != v1alpha1.GroupVersion.Group:
 			if len(bytes.TrimSpace(document)) > 0 && header.Kind != "" {
 				others++
@@ -126,6 +128,9 @@ func parse(content []byte, source string, s *runtime.Scheme, namespace string) (
 }
 
 func decode(document []byte, header metav1.TypeMeta, s *runtime.Scheme) (manifest, error) {
+	if header.APIVersion != v1alpha1.GroupVersion.String() {
+		return manifest{}, fmt.Errorf("the %s is of %s, and this program knows %s only", header.Kind, header.APIVersion, v1alpha1.GroupVersion)
+	}
 	made, err := s.New(header.GroupVersionKind())
 	if err != nil {
 		return manifest{}, fmt.Errorf("%s has no kind %s", header.APIVersion, header.Kind)
@@ -134,8 +139,9 @@ func decode(document []byte, header metav1.TypeMeta, s *runtime.Scheme) (manifes
 	if !ok {
 		return manifest{}, fmt.Errorf("a %s is no object", header.Kind)
 	}
-	if err := sigsyaml.UnmarshalStrict(document, obj); err != nil {
-		return manifest{}, fmt.Errorf("read %s: %w", header.Kind, err)
+	reader := json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{Yaml: true, Strict: true})
+	if _, _, err := reader.Decode(document, nil, obj); err != nil {
+		return manifest{}, fmt.Errorf("the %s cannot be read: %w", header.Kind, misread(err))
 	}
 	if obj.GetName() == "" {
 		return manifest{}, fmt.Errorf("the %s has no metadata.name", header.Kind)

@@ -139,9 +139,11 @@ func (s secrets) Get(ctx context.Context, key client.ObjectKey, obj client.Objec
 	}
 	secret.Data = map[string][]byte{}
 	for name, variable := range keyVariables {
-		if value := os.Getenv(variable); value != "" {
-			secret.Data[name] = []byte(value)
+		value := os.Getenv(variable)
+		if value == "" && name != "securityToken" {
+			return errors.New("without a cluster, the key is in " + keyVariables["accessKeyId"] + " and " + keyVariables["accessKeySecret"] + ": set both")
 		}
+		secret.Data[name] = []byte(value)
 	}
 	return nil
 }

@@ -114,11 +114,24 @@ func (o *planOptions) run(ctx context.Context, names []string) error {
 	}
 	switch {
 	case report.Summary.Blocked > 0:
+		o.complain(report)
 		return exitCode(exitError)
 	case report.Summary.Changes > 0:
 		return exitCode(exitChanges)
 	}
 	return nil
+}
+
+// complain says why the command fails where people and CI look for that, whatever becomes of the report.
+func (o *planOptions) complain(r Report) {
+	for _, object := range r.Objects {
+		if object.Blocked {
+			say(o.streams.ErrOut, "Error: %s\n", object.complaint())
+		}
+	}
+	if r.Summary.Blocked > 1 {
+		say(o.streams.ErrOut, "Error: %d of %s would not be worked on\n", r.Summary.Blocked, number(r.Summary.Objects, "object"))
+	}
 }
 
 // previewer looks at the cloud as the operator would, around a view.
@@ -175,10 +188,24 @@ func (o *planOptions) surroundings() (v surroundings, namespace string, err erro
 	if v.files, _, err = readManifests(o.connectionFiles, o.streams.In, s, namespace); err != nil {
 		return v, "", err
 	}
-	if len(v.files) == 0 {
+	if len(o.connectionFiles) == 0 {
 		v.cluster, err = o.cluster.client()
+		return v, namespace, err
 	}
-	return v, namespace, err
+	return v, namespace, checkConnections(o.connectionFiles, v.files)
+}
+
+// checkConnections makes sure that files hold the connections that they are to hold, and nothing else.
+func checkConnections(files []string, found []manifest) error {
+	for _, m := range found {
+		if _, ok := m.Object.(connect.Connection); !ok {
+			return fmt.Errorf("%s: %s is no Connection", m.source, m)
+		}
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("no Connection is in %s", strings.Join(files, ", "))
+	}
+	return nil
 }
 
 // world reads what is asked for, and the cluster around it.
@@ -200,7 +227,10 @@ func (o *planOptions) world(ctx context.Context, names []string) (*view, []manif
 		return nil, nil, err
 	}
 	if others > 0 {
-		say(o.streams.ErrOut, "%d documents of other kinds were left out\n", others)
+		say(o.streams.ErrOut, "%s of other kinds left out\n", number(others, "document"))
+	}
+	if len(wanted)+others == 0 {
+		return nil, nil, fmt.Errorf("no manifest is in %s", strings.Join(o.files, ", "))
 	}
 	for _, m := range append(around.files, wanted...) {
 		if err := o.settle(ctx, v, m); err != nil {
@@ -267,7 +297,7 @@ func (o *planOptions) validate(ctx context.Context, v *view, m manifest) error {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return err
 	}
-	say(o.streams.ErrOut, "%s was not validated: %v\n", m, err)
+	say(o.streams.ErrOut, "%s was not validated: %s\n", m, tell(err))
 	return nil
 }
 
@@ -277,8 +307,9 @@ func (o *planOptions) accounts(v *view) *connect.Resolver {
 		Connections: v, Secrets: secrets{v.cluster}, HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{},
 		Endpoints: connect.EndpointPolicy{AllowedSuffixes: o.endpointSuffixes, AllowInsecure: o.allowInsecure},
 	}
+	r.Tokens = noTokens{}
 	if c, ok := v.cluster.(client.Client); ok {
-		r.Tokens = c.SubResource("token")
+		r.Tokens = tokens{c.SubResource("token")}
 	}
 	return r
 }
@@ -295,7 +326,7 @@ func splitName(text string) (kind, name string) {
 // explain is the reason and the message of why a pass does not do what it would.
 func explain(err error) (reason, message string) {
 	if !conditions.Explains(err) {
-		return "", err.Error()
+		return "", tell(err)
 	}
 	outcome := conditions.FromError(err)
 	return outcome.Reason, outcome.Message

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
@@ -67,6 +68,12 @@ type Summary struct {
 	Blocked int `json:"blocked"`
 	Grants  int `json:"grants"`
 	Revokes int `json:"revokes"`
+}
+
+// complaint says in one line what keeps the operator from working on an object, and what to do about it.
+func (o ObjectPlan) complaint() string {
+	name := strings.TrimPrefix(o.Namespace+"/"+o.Name, "/")
+	return oneLine(strings.TrimSuffix(o.Kind+" "+name+": "+o.Reason+sep(o.Reason)+o.Message+" ("+advice[o.Reason]+")", " ()"))
 }
 
 // mild are reasons that do not keep the operator from what there is to do: what is left over after everything else was applied, and what

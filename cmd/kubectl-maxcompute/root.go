@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -65,6 +66,7 @@ func (c *cluster) client() (client.Client, error) {
 	}
 	// The few requests of a command need no limit of its own beside the server's.
 	config.QPS = -1
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return discovery{next} })
 	s, err := scheme()
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func (v *view) add(obj client.Object) error {
 		v.applied = map[objectKey]client.Object{}
 	}
 	if v.applied[key] != nil {
-		return fmt.Errorf("%s %s is in the manifests twice", key.kind, key.ObjectKey)
+		return errors.New("it is in the manifests twice")
 	}
 	v.applied[key] = obj
 	return nil

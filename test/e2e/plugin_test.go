@@ -17,6 +17,8 @@ import (
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -193,7 +195,9 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 		return manifestOf(t, r)
 	}
 	same := func(*v1alpha1.ProjectRole) {}
-	blind := blindUser(t, s)
+	keyless := s.connection()
+	keyless.Spec.AlibabaCloud.Credentials.SecretRef.Name = "nowhere"
+	blind, nobody, expired := blindUser(t, s), kubeconfigOf(t, "nobody"), expiredKubeconfig(t)
 	tests := map[string]struct {
 		input string
 		args  []string
@@ -204,7 +208,7 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 		"a missing Connection":        {role(func(r *v1alpha1.ProjectRole) { r.Spec.ConnectionRef.Name = "other" }), []string{"plan", "-f", "-"}, "Connection other does not exist"},
 		"an endpoint without TLS":     {role(same), []string{"plan", "-f", "-", "--allow-insecure-endpoints=false"}, "does not use https"},
 		"a project that is not there": {role(func(r *v1alpha1.ProjectRole) { r.Spec.ProjectName = "nowhere_at_all" }), []string{"plan", "-f", "-"}, "ProjectNotFound"},
-		"a misspelt field":            {"apiVersion: maxcompute-operator.io/v1alpha1\nkind: ProjectRole\nmetadata: {name: r}\nspec: {projectNam: p}\n", []string{"plan", "-f", "-"}, `unknown field "projectNam"`},
+		"a misspelt field":            {"apiVersion: maxcompute-operator.io/v1alpha1\nkind: ProjectRole\nmetadata: {name: r}\nspec: {projectNam: p}\n", []string{"plan", "-f", "-"}, `unknown field "spec.projectNam"`},
 		"a kind that is not there":    {"apiVersion: maxcompute-operator.io/v1alpha1\nkind: Role\nmetadata: {name: r}\n", []string{"plan", "-f", "-"}, "has no kind Role"},
 		"no YAML":                     {"{", []string{"plan", "-f", "-"}, "document 1"},
 		"what the API server refuses": {role(func(r *v1alpha1.ProjectRole) { r.Spec.RoleName = "admin" }), []string{"plan", "-f", "-"}, "spec.roleName"},
@@ -212,6 +216,9 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 		"nothing asked for":           {"", []string{"plan"}, "name objects"},
 		"an object that is not there": {"", []string{"plan", "nobody"}, "there is no nobody"},
 		"a kind that nobody knows":    {"", []string{"plan", "pod/reader"}, "none of the operator's kinds"},
+		"a missing Secret":            {role(same) + "---\n" + manifestOf(t, typedConnection(keyless)), []string{"plan", "-f", "-"}, "Secret nowhere does not exist in this namespace"},
+		"a forbidden namespace":       {role(same), []string{"--kubeconfig", nobody, "plan", "-f", "-"}, "the ClusterRole maxcompute-operator-viewer allows to look"},
+		"a token that has expired":    {role(same), []string{"--kubeconfig", expired, "plan", "-f", "-"}, "the API server refuses the credentials of the kubeconfig"},
 		"no access to the Secret":     {role(same), []string{"--kubeconfig", blind, "plan", "-f", "-"}, "you may not read Secret"},
 		"a format that is none":       {role(same), []string{"plan", "-f", "-", "-o", "xml"}, "json or yaml"},
 	}
@@ -224,10 +231,8 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 			}
 			got := s.ask(t, tc.input, args...)
 			g.Expect(got.code).To(Equal(1), "%s", got)
-			g.Expect(got.out + got.err).To(ContainSubstring(tc.want))
-			if got.out == "" {
-				g.Expect(strings.Count(got.err, "\n")).To(Equal(1), "%s", got.err)
-			}
+			g.Expect(got.err).To(And(HavePrefix("Error: "), ContainSubstring(tc.want)))
+			g.Expect(strings.Count(got.err, "\n")).To(Equal(1), "%s", got.err)
 		})
 	}
 	if writes := s.writesTo(); len(writes) > 0 {
@@ -238,7 +243,6 @@ func TestPlanSaysWhatIsWrong(t *testing.T) {
 // blindUser is the kubeconfig of somebody who may read and write the operator's kinds and no Secret.
 func blindUser(t *testing.T, s space) string {
 	t.Helper()
-	g := NewWithT(t)
 	create(t, &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "blind"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-editor"},
@@ -249,11 +253,78 @@ func blindUser(t *testing.T, s space) string {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-viewer"},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "blind"}},
 	})
-	config, err := bed.UserKubeconfig("blind")
-	g.Expect(err).NotTo(HaveOccurred())
+	return kubeconfigOf(t, "blind")
+}
+
+// kubeconfigOf is the kubeconfig of somebody.
+func kubeconfigOf(t *testing.T, user string) string {
+	t.Helper()
+	config, err := bed.UserKubeconfig(user)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	g.Expect(os.WriteFile(path, config, 0o600)).To(Succeed())
+	if err := os.WriteFile(path, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return path
+}
+
+// expiredKubeconfig is one with a token that the API server does not accept.
+func expiredKubeconfig(t *testing.T) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(bed.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: "fake-secret-token"}
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestExportSaysWhatIsWrong in one line, with the exit code of an error.
+func TestExportSaysWhatIsWrong(t *testing.T) {
+	s := newSpace(t)
+	keyless := s.connection()
+	keyless.Name, keyless.Spec.AlibabaCloud.Credentials.SecretRef.Name = "keyless", "nowhere"
+	create(t, s.secret(), s.connection(), keyless)
+	using := func(connection string, args ...string) []string {
+		return append([]string{"export", "--allow-insecure-endpoints", "--connection", connection, "--project", s.project}, args...)
+	}
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"no connection":               {[]string{"export", "--project", s.project}, "one of the two"},
+		"no project":                  {[]string{"export", "--connection", "prod"}, "name the --project"},
+		"a kind that is not exported": {using("prod", "--kinds", "Pod"), `--kinds: "Pod" is none of ProjectRole`},
+		"a project that is not there": {using("prod", "--project", "nowhere_at_all"), "check the project's name"},
+		"a missing Connection":        {using("other"), "Connection other does not exist"},
+		"a missing ClusterConnection": {[]string{"export", "--cluster-connection", "other", "--project", s.project}, "ClusterConnection other does not exist"},
+		"a missing Secret":            {using("keyless"), "Secret nowhere does not exist in this namespace"},
+		"no access to the Secret":     {using("prod", "--kubeconfig", blindUser(t, s)), "you may not read Secret alibaba"},
+		"a forbidden namespace":       {using("prod", "--kubeconfig", kubeconfigOf(t, "nobody")), "the ClusterRole maxcompute-operator-viewer allows to look"},
+		"a token that has expired":    {using("prod", "--kubeconfig", expiredKubeconfig(t)), "the API server refuses the credentials of the kubeconfig"},
+		"a cluster that is not there": {using("prod", "--server", "https://127.0.0.1:1"), "cannot be reached"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			got := s.ask(t, "", tc.args...)
+			g.Expect(got.code).To(Equal(1), "%s", got)
+			g.Expect(got.out).To(BeEmpty())
+			g.Expect(got.err).To(And(HavePrefix("Error: "), ContainSubstring(tc.want)))
+			g.Expect(strings.Count(got.err, "\n")).To(Equal(1), "%s", got.err)
+		})
+	}
+	if writes := s.writesTo(); len(writes) > 0 {
+		t.Errorf("something was written: %v", writes)
+	}
 }
 
 // TestExportedManifestsChangeNothing: what lives in a project is written, planned and applied, and stays as it is.
@@ -313,19 +384,6 @@ spec:
 		return adopted
 	}, timeout, poll).Should(Equal(2))
 	g.Expect(s.writesTo()).To(HaveLen(before))
-
-	for want, args := range map[string][]string{
-		"one of the two":           {"--project", s.project},
-		"name the --project":       {"--connection", "prod"},
-		"Connection other":         {"--connection", "other", "--project", s.project},
-		"project not found":        {"--connection", "prod", "--project", "nowhere_at_all"},
-		`kind "Pod" are not descr`: {"--connection", "prod", "--project", s.project, "--kinds", "Pod"},
-	} {
-		got := s.ask(t, "", append([]string{"export", "--allow-insecure-endpoints"}, args...)...)
-		g.Expect(got.code).To(Equal(1), "%s", got)
-		g.Expect(got.err).To(ContainSubstring(want))
-		g.Expect(strings.Count(got.err, "\n")).To(Equal(1), "%s", got.err)
-	}
 }
 
 // TestATenantPlans: with the rights of an editor of one namespace, and to its Secret.
@@ -345,10 +403,7 @@ func TestATenantPlans(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "editor"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-editor"}, Subjects: tenant,
 	})
-	config, err := bed.UserKubeconfig("tenant")
-	g.Expect(err).NotTo(HaveOccurred())
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	g.Expect(os.WriteFile(path, config, 0o600)).To(Succeed())
+	path := kubeconfigOf(t, "tenant")
 	for _, args := range [][]string{{"plan", "-f", "-"}, {"plan", "reader"}} {
 		input := ""
 		if args[1] == "-f" {
