@@ -8,7 +8,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -28,13 +27,14 @@ type Estate struct {
 
 // Described is what lives in a project, as an object.
 type Described struct {
-	// Object would change nothing if it was applied. It has no name: that is for its caller to choose.
+	// Object would change nothing if it was applied. It has no name: that is for its caller to choose. It is nil if Err is set, and of what
+	// no object can name: Remarks say why.
 	Object client.Object
 	// Name is what it is called in the cloud.
 	Name string
 	// Remarks are what the object cannot say.
 	Remarks []string
-	// Err is why it could not be read; the object is nil then.
+	// Err is why it could not be read.
 	Err error
 }
 
@@ -120,64 +120,53 @@ func (e Estate) object(obj target) target {
 
 func (p *Previewer) describeRole(ctx context.Context, e Estate, found maxcompute.Role) Described {
 	d := Described{Name: found.Name}
+	switch {
+	case !roleNames.takes(found.Name):
+		return d.unnamed("role")
+	case found.Type != maxcompute.TypeResource && found.Type != maxcompute.TypeAdmin:
+		d.remark("role %q is left out: it is of type %q, which no object can be of", found.Name, found.Type)
+		return d
+	}
 	role := &v1alpha1.ProjectRole{Spec: v1alpha1.ProjectRoleSpec{
 		ConnectionRef: e.Connection, ProjectName: e.Project, RoleName: found.Name, Type: v1alpha1.RoleTypeResource,
-		ACL: &v1alpha1.RoleACL{}, Policy: &runtime.RawExtension{Raw: []byte("{}")}, Members: []string{},
-		AdoptionPolicy: v1alpha1.AdoptionAdopt, Interval: &metav1.Duration{Duration: describedFor},
+		ACL: &v1alpha1.RoleACL{}, Members: []string{}, AdoptionPolicy: v1alpha1.AdoptionAdopt, Interval: &metav1.Duration{Duration: describedFor},
 	}}
 	if found.Type == maxcompute.TypeAdmin {
 		role.Spec.Type, role.Spec.ACL = v1alpha1.RoleTypeAdmin, nil
 	}
 	have, err := p.roles.Kind.Observe(ctx, e.object(role).(*v1alpha1.ProjectRole)) //nolint:forcetypeassert // it is the same
-	switch {
-	case err != nil:
+	if err == nil && !have.exists {
+		err = fmt.Errorf("role %s is gone", found.Name)
+	}
+	var policy acl.Document
+	if err == nil {
+		policy, err = p.policyOf(ctx, e, found.Name)
+	}
+	if err != nil {
 		d.Err = err
 		return d
-	case !have.exists:
-		d.Err = fmt.Errorf("role %s is gone", found.Name)
-		return d
 	}
-	spec := &role.Spec
+	spec := role.Spec
 	spec.Interval = nil
-	if spec.ACL != nil {
-		spec.ACL = specOf(have.acl)
-	}
-	spec.Policy = nil
-	if !have.policy.Empty() {
-		spec.Policy = &runtime.RawExtension{Raw: []byte(have.policy.String())}
-	}
-	spec.Members = append([]string{}, have.members.List()...)
-	if have.unlistable {
-		spec.Members = nil
-		d.Remarks = append(d.Remarks, "the members cannot be listed, because an account among them was deleted; they are not managed")
-	}
-	for _, unknown := range have.members.Unknown() {
-		d.Remarks = append(d.Remarks, fmt.Sprintf("member %q is of no known form, and left alone", unknown))
-	}
-	d.Object = &v1alpha1.ProjectRole{Spec: *spec}
+	d.describeACL(&spec, have)
+	d.describePolicy(&spec, policy)
+	d.describeMembers(&spec, have)
+	d.Object = &v1alpha1.ProjectRole{Spec: spec}
 	return d
 }
 
-// specOf is an ACL as a spec lists it.
-func specOf(set acl.Set) *v1alpha1.RoleACL {
-	spec := &v1alpha1.RoleACL{}
-	for _, g := range set.Grants() {
-		switch g.Kind {
-		case acl.Table:
-			spec.Tables = append(spec.Tables, v1alpha1.TableGrant{SchemaName: writtenSchema(g), Name: g.Name, Actions: g.Actions})
-		case acl.Resource:
-			spec.Resources = append(spec.Resources, v1alpha1.ResourceGrant{SchemaName: writtenSchema(g), Name: g.Name, Actions: g.Actions})
-		case acl.Function:
-			spec.Functions = append(spec.Functions, v1alpha1.FunctionGrant{SchemaName: writtenSchema(g), Name: g.Name, Actions: g.Actions})
-		case acl.Package:
-			spec.Packages = append(spec.Packages, v1alpha1.PackageGrant{Name: g.Name, Actions: g.Actions})
-		case acl.Project:
-			spec.Projects = append(spec.Projects, v1alpha1.ProjectGrant{Name: g.Name, Actions: g.Actions})
-		case acl.Instance:
-			spec.Instances = append(spec.Instances, v1alpha1.InstanceGrant{Name: g.Name, Actions: g.Actions})
-		}
+// policyOf reads the policy of a role. Nobody knows how the service says that a role has none: null can mean that here, for what is not in
+// a manifest is left alone.
+func (p *Previewer) policyOf(ctx context.Context, e Estate, role string) (acl.Document, error) {
+	account, err := p.accounts.Account(ctx, e.object(&v1alpha1.ProjectRole{}), e.Connection, e.Project)
+	if err != nil {
+		return acl.Document{}, err
 	}
-	return spec
+	policy, err := account.MaxCompute.GetRolePolicy(ctx, e.Project, role)
+	if maxcompute.IsNull(err) {
+		return acl.Document{}, nil
+	}
+	return policy, account.Noticed(err)
 }
 
 // writtenSchema is a schema as people write it: the default one is left out.
@@ -190,35 +179,39 @@ func writtenSchema(g acl.Grant) string {
 
 func (p *Previewer) describePackage(ctx context.Context, e Estate, name string) Described {
 	d := Described{Name: name}
+	if !packageNames.takes(name) {
+		return d.unnamed("package")
+	}
 	pkg := &v1alpha1.MaxComputePackage{Spec: v1alpha1.MaxComputePackageSpec{
 		ConnectionRef: e.Connection, ProjectName: e.Project, PackageName: name, Resources: &v1alpha1.PackageResources{},
 		AllowedProjects: []v1alpha1.AllowedProject{}, AdoptionPolicy: v1alpha1.AdoptionAdopt, Interval: &metav1.Duration{Duration: describedFor},
 	}}
 	have, err := p.packages.Kind.Observe(ctx, e.object(pkg).(*v1alpha1.MaxComputePackage)) //nolint:forcetypeassert // it is the same
-	switch {
-	case err != nil:
+	if err == nil && !have.exists {
+		err = fmt.Errorf("package %s is gone", name)
+	}
+	if err != nil {
 		d.Err = err
 		return d
-	case !have.exists:
-		d.Err = fmt.Errorf("package %s is gone", name)
-		return d
 	}
-	contents := specOf(have.resources)
-	pkg.Spec.Resources = &v1alpha1.PackageResources{Tables: contents.Tables, Resources: contents.Resources, Functions: contents.Functions}
-	for _, share := range have.allowed.List() {
-		pkg.Spec.AllowedProjects = append(pkg.Spec.AllowedProjects, v1alpha1.AllowedProject{ProjectName: share.Project, Label: int32(share.Label)}) //nolint:gosec // 0 to 9
-	}
-	pkg.Spec.Interval = nil
-	d.Object = &v1alpha1.MaxComputePackage{Spec: pkg.Spec}
+	spec := pkg.Spec
+	spec.Interval = nil
+	d.describeContents(&spec, have)
+	d.describeSharing(&spec, have)
+	d.Object = &v1alpha1.MaxComputePackage{Spec: spec}
 	return d
 }
 
 func (e Estate) describeInstallation(found maxcompute.InstalledPackage) Described {
-	d := Described{Name: found.SourceProject + "." + found.Name, Object: &v1alpha1.PackageInstallation{Spec: v1alpha1.PackageInstallationSpec{
+	d := Described{Name: found.SourceProject + "." + found.Name}
+	if !projectNames.takes(found.SourceProject) || !packageNames.takes(found.Name) || strings.EqualFold(found.SourceProject, e.Project) {
+		return d.unnamed("installed package")
+	}
+	d.Object = &v1alpha1.PackageInstallation{Spec: v1alpha1.PackageInstallationSpec{
 		ConnectionRef: e.Connection, ProjectName: e.Project, SourceProject: found.SourceProject, PackageName: found.Name, AdoptionPolicy: v1alpha1.AdoptionAdopt,
-	}}}
+	}}
 	if found.Status != "" && found.Status != maxcompute.StatusOK {
-		d.Remarks = append(d.Remarks, "the service says of the installation: "+found.Status)
+		d.remark("the service says of the installation: %s", found.Status)
 	}
 	return d
 }

@@ -95,6 +95,8 @@ func (o *exportOptions) check() error {
 		return errors.New("name --connection or --cluster-connection: one of the two")
 	case o.project == "":
 		return errors.New("name the --project")
+	case !controllers.CanName(o.project):
+		return fmt.Errorf("--project: %q cannot be the name of a project", o.project)
 	}
 	for _, kind := range o.kinds {
 		if !slices.Contains(described, kind) {
@@ -189,20 +191,25 @@ type header struct {
 	Spec any `json:"spec"`
 }
 
+// manifestFor writes an object and, above it, what it cannot say. What no object can name is all remarks.
 func manifestFor(kind, name string, d controllers.Described) (exported, error) {
-	h := header{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}, Spec: reflect.ValueOf(d.Object).Elem().FieldByName("Spec").Interface()}
-	h.Metadata.Name = name
-	text, err := yaml.Marshal(h)
-	if err != nil {
-		return exported{}, fmt.Errorf("write %s %s: %w", kind, d.Name, err)
-	}
 	var b bytes.Buffer
 	for _, remark := range d.Remarks {
 		// One line, whatever the cloud's names hold.
-		fmt.Fprintf(&b, "# %s\n", strings.Join(strings.Fields(remark), " "))
+		fmt.Fprintf(&b, "# %s\n", oneLine(remark))
 	}
-	b.Write(text)
-	return exported{file: strings.ToLower(kind) + "-" + name + ".yaml", text: b.String()}, nil
+	file := exported{file: strings.ToLower(kind) + "-" + name + ".yaml"}
+	if d.Object != nil {
+		h := header{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}, Spec: reflect.ValueOf(d.Object).Elem().FieldByName("Spec").Interface()}
+		h.Metadata.Name = name
+		text, err := yaml.Marshal(h)
+		if err != nil {
+			return exported{}, fmt.Errorf("write %s %s: %w", kind, d.Name, err)
+		}
+		b.Write(text)
+	}
+	file.text = b.String()
+	return file, nil
 }
 
 // names gives objects of one kind names that Kubernetes takes, no two the same.

@@ -302,6 +302,7 @@ func TestExportSaysWhatIsWrong(t *testing.T) {
 	}{
 		"no connection":               {[]string{"export", "--project", s.project}, "one of the two"},
 		"no project":                  {[]string{"export", "--connection", "prod"}, "name the --project"},
+		"a project with an odd name":  {using("prod", "--project", "../shop"), `"../shop" cannot be the name of a project`},
 		"a kind that is not exported": {using("prod", "--kinds", "Pod"), `--kinds: "Pod" is none of ProjectRole`},
 		"a project that is not there": {using("prod", "--project", "nowhere_at_all"), "check the project's name"},
 		"a missing Connection":        {using("other"), "Connection other does not exist"},
@@ -383,6 +384,56 @@ spec:
 		}
 		return adopted
 	}, timeout, poll).Should(Equal(2))
+	g.Expect(s.writesTo()).To(HaveLen(before))
+}
+
+// TestOddManifestsChangeNothing: what a manifest cannot say is a comment, and the API server and the operator take the rest as it is.
+func TestOddManifestsChangeNothing(t *testing.T) {
+	g := NewWithT(t)
+	s := newSpace(t)
+	create(t, s.secret(), s.connection())
+	longest, crowd := "r"+strings.Repeat("o", 63), make([]string, 1000)
+	tables := make([]fakecloud.Grant, 1000)
+	for i := range tables {
+		crowd[i] = fmt.Sprintf("RAM$corp:user_%d", i)
+		tables[i] = fakecloud.Grant{Kind: "table", Name: fmt.Sprintf("t_%d", i), Actions: []string{"select"}}
+	}
+	odd := func(kind, name string, actions ...string) fakecloud.Grant {
+		return fakecloud.Grant{Kind: kind, Name: name, Actions: actions}
+	}
+	for _, err := range []error{
+		bed.Cloud.CreateRole(s.project, longest, "resource"), bed.Cloud.GrantRaw(s.project, longest, tables...), bed.Cloud.AddMembers(s.project, longest, crowd...),
+		bed.Cloud.CreateRole(s.project, "odd", "resource"), bed.Cloud.AddRawMember(s.project, "odd", "TAOBAO$carol"), bed.Cloud.AddMembers(s.project, "odd", "RAM$corp:alice"),
+		bed.Cloud.GrantRaw(s.project, "odd", odd("table", "orders", "select", "vacuum"), odd("table", "my-table", "select"), odd("table", "ods_*_daily", "select"),
+			odd("resource", "lib/a b.jar", "read"), odd("resource", strings.Repeat("r", 256), "read"), odd("function", strings.Repeat("f", 128), "execute"), odd("instance", "*", "read")),
+		bed.Cloud.CreateRole(s.project, "boss", "admin"),
+		bed.Cloud.SetPolicy(s.project, "boss", `{"Version":"1","Statement":[{"Effect":"Allow","Action":"odps:*","Resource":"acs:odps:*:projects/p/authorization/*","Condition":{"NumericLessThan":{"x":12.5}},"Sid":"mine"}],"Id":"7"}`),
+		bed.Cloud.CreateRawRole(s.project, "角色", "resource"),
+		bed.Cloud.CreateRawPackage(s.project, "odd_package", append(tables[1:], odd("table", "my-table", "select")), fakecloud.AllowedProject{Project: "my-project"}, fakecloud.AllowedProject{Project: "*", Label: 9}),
+	} {
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	before := len(s.writesTo())
+	all := s.ask(t, "", "export", "--connection", "prod", "--project", s.project, "--allow-insecure-endpoints")
+	g.Expect(all.code).To(Equal(0), "%s", all.err)
+	for _, remark := range []string{
+		`# left out: "vacuum on Table orders", for no object can name the action`, `# left out: "Select on Table my-table", for no object can name it`, "ods_*_daily", "lib/a b.jar",
+		`# left out: member "TAOBAO$carol"`, `# role "角色" is left out: no object can name it`, `# left out: allowed project "my-project"`,
+	} {
+		g.Expect(all.out).To(ContainSubstring(remark))
+	}
+	plan := s.ask(t, all.out, "plan", "-f", "-", "--allow-insecure-endpoints")
+	g.Expect(plan.code).To(Equal(0), "%s%s", plan.err, plan.out[:min(4000, len(plan.out))])
+	g.Expect(plan.out).To(ContainSubstring("4 objects looked at: 0 would change, 0 would not be worked on"))
+	out, err := kubectl(t, all.out, "apply", "-n", s.namespace, "-f", "-")
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	roles := s.list(t.Context(), g)
+	g.Expect(roles).To(HaveLen(3))
+	for i := range roles {
+		g.Eventually(seen(&roles[i]), timeout, poll).Should(Equal("True/Succeeded Current"))
+	}
+	pkg := &v1alpha1.MaxComputePackage{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "odd-package"}}
+	g.Eventually(seen(pkg), timeout, poll).Should(Equal("True/Succeeded Current"))
 	g.Expect(s.writesTo()).To(HaveLen(before))
 }
 
