@@ -250,6 +250,30 @@ func TestWhatCannotBeSaidIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+// TestAnInstallationWithoutASourceIsDescribed, with what the service says of it, and what describes it waits.
+func TestAnInstallationWithoutASourceIsDescribed(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	h.must(h.cloud.InstallRaw(project, partner, "gone", fakecloud.StatusSourceDropped))
+	for _, d := range h.describeAll() {
+		if d.Name != partner+".gone" {
+			continue
+		}
+		if diff := gocmp.Diff([]string{"the service says of the installation: SOURCE_DROPPED"}, d.Remarks); diff != "" {
+			t.Errorf("remarks (-want +got):\n%s", diff)
+		}
+		admit(t, d.Object)
+	}
+	installation := newInstallation("gone")
+	installation.Spec.AdoptionPolicy = v1alpha1.AdoptionAdopt
+	h.create(installation)
+	_, _ = h.pass(installation) //nolint:errcheck // the condition is what counts
+	mustBe(t, stored(h, installation), metav1.ConditionFalse, v1alpha1.ReasonSourceNotAvailable)
+	if writes := h.cloud.Writes(); len(writes) > 0 {
+		t.Errorf("it wrote %v", writes)
+	}
+}
+
 // additive tells of an object that leaves alone what it does not list.
 func additive(obj client.Object) bool {
 	switch o := obj.(type) {

@@ -203,6 +203,90 @@ func TestAPreviewOfAPackageIsWhatAPassDoes(t *testing.T) {
 	}
 }
 
+// TestAPreviewOfAnInstallationIsWhatAPassDoes: of 60 packages that are shared, installed and dropped by others at random. What is compared
+// is what is asked for, since no preview can tell what the service refuses, and why nothing is.
+func TestAPreviewOfAnInstallationIsWhatAPassDoes(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	r := rand.New(rand.NewPCG(10, 2026))
+	asked := map[string]int{}
+	for i := range 60 {
+		name := fmt.Sprintf("pkg_%d", i)
+		h.disturb(r, name)
+		installation := newInstallation(name)
+		installation.Name = fmt.Sprintf("pkg-%d", i)
+		installation.Spec.AdoptionPolicy = []v1alpha1.AdoptionPolicy{v1alpha1.AdoptionFail, v1alpha1.AdoptionAdopt}[r.IntN(2)]
+		h.create(installation)
+		for range 6 {
+			// The operator, too, is to look now.
+			h.annotate(installation, v1alpha1.RequestedAtAnnotation, h.clock.Now().String())
+			expected, held := preview(h, installation)
+			h.cloud.ResetJournal()
+			_, _ = h.pass(installation) //nolint:errcheck // the condition is what counts
+			want, got := installationLines(expected.Steps, held), installationCalls(h.cloud.Writes())
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Fatalf("%s (-preview +what was asked for):\n%s\n%v", name, diff, held)
+			}
+			if reason := conditions.ReadyCondition(stored(h, installation)).Reason; held != nil && reason != conditions.FromError(held).Reason {
+				t.Fatalf("%s: the preview says %v, the pass %s", name, held, describe(stored(h, installation)))
+			}
+			for _, line := range got {
+				asked[strings.Fields(line)[0]]++
+			}
+			h.disturb(r, name)
+			h.clock.ahead.Add(int64(time.Duration(r.IntN(3)) * time.Minute))
+		}
+		lastEvent(h)
+	}
+	if asked["INSTALL"] < 30 || asked["UNINSTALL"] < 3 {
+		t.Errorf("too little happens for this to show anything: %v", asked)
+	}
+}
+
+// disturb changes, or leaves, what others have to do with a package.
+func (h *harness) disturb(r *rand.Rand, name string) {
+	installed := slices.ContainsFunc(h.cloud.Installed(project), func(i fakecloud.Installation) bool { return i.Name == name })
+	shared := slices.ContainsFunc(h.cloud.PackageAllowed(partner, name), func(a fakecloud.AllowedProject) bool { return a.Project == project })
+	switch exists := h.cloud.PackageExists(partner, name); {
+	case r.IntN(3) == 0:
+	case !exists:
+		h.must(h.cloud.CreatePackage(partner, name))
+		h.must(h.cloud.AllowProject(partner, name, project, 0))
+	case r.IntN(3) == 0:
+		h.must(h.cloud.DropPackage(partner, name))
+	case !shared:
+		h.must(h.cloud.AllowProject(partner, name, project, 0))
+	case r.IntN(4) == 0:
+		h.must(h.cloud.DisallowProject(partner, name, project))
+	case installed:
+		h.must(h.cloud.UninstallPackage(project, partner, name))
+	case r.IntN(2) == 0:
+		h.must(h.cloud.InstallPackage(project, partner, name))
+	}
+}
+
+// installationLines are the statements that steps come to, unless something holds them.
+func installationLines(steps []plan.Step, held error) (lines []string) {
+	verbs := map[plan.Verb]string{plan.Create: "INSTALL", plan.Delete: "UNINSTALL"}
+	for _, step := range steps {
+		if verb := verbs[step.Verb]; verb != "" && held == nil {
+			lines = append(lines, verb+" PACKAGE "+step.Name)
+		}
+		if step.Verb == plan.Delete && held == nil {
+			// What comes first is previewed. The same pass then looks again, and tries to install what it has taken out.
+			lines = append(lines, "INSTALL PACKAGE "+step.Name)
+		}
+	}
+	return lines
+}
+
+func installationCalls(journal []fakecloud.Entry) (lines []string) {
+	for _, entry := range journal {
+		lines = append(lines, strings.TrimSuffix(entry.Statement, ";"))
+	}
+	return lines
+}
+
 // TestAPreviewSaysWhatStalls as the operator would.
 func TestAPreviewSaysWhatStalls(t *testing.T) {
 	tests := map[string]struct {
