@@ -13,7 +13,6 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
-	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 )
 
@@ -23,8 +22,10 @@ const readers = 8
 // Reading is a project as it is being read, for questions about who may do what in it. It is not safe for concurrent use.
 type Reading struct {
 	*access.Project
-	// Notes are what could not be seen for reasons that lie in the project, Problems what could not be read.
-	Notes, Problems []string
+	// Notes are what could not be seen for reasons that lie in the project.
+	Notes []string
+	// Problems are why something could not be read.
+	Problems []error
 	// Absent are the objects whose roles do not exist, by the roles' names.
 	Absent map[string]string
 	// Endpoint is where it is read.
@@ -95,7 +96,7 @@ func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetail
 	for i, role := range details {
 		for _, err := range []error{read[i].err, read[i].policyErr} {
 			if err != nil {
-				r.Problems = append(r.Problems, r.explain(err))
+				r.Problems = append(r.Problems, r.account.Noticed(err))
 			}
 		}
 		declaration := declared[strings.ToLower(role.Name)]
@@ -125,19 +126,10 @@ func (r *Reading) ReadMembers(ctx context.Context, roles []*access.Role) error {
 		case maxcompute.IsStaleMember(errs[i]):
 			r.Notes = append(r.Notes, fmt.Sprintf("the members of role %s cannot be listed, because an account among them was deleted", role.Name))
 		default:
-			r.Problems = append(r.Problems, r.explain(errs[i]))
+			r.Problems = append(r.Problems, r.account.Noticed(errs[i]))
 		}
 	}
 	return nil
-}
-
-// explain says why something could not be read.
-func (r *Reading) explain(err error) string {
-	err = r.account.Noticed(err)
-	if conditions.Explains(err) {
-		return conditions.FromError(err).Message
-	}
-	return err.Error()
 }
 
 // each makes n calls, a few at a time.

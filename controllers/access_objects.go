@@ -90,7 +90,7 @@ func (p *Previewer) readRequests(ctx context.Context, r *Reading) error {
 		}
 		if names == nil {
 			if names, err = r.account.MaxCompute.AccountNames(ctx); err != nil {
-				r.Notes = append(r.Notes, "the names of accounts that requests are for: "+r.explain(err))
+				r.Problems = append(r.Problems, r.account.Noticed(err))
 				names = map[string]string{}
 			}
 		}

@@ -12,7 +12,7 @@ import (
 func (r *Reading) ReadPackages(ctx context.Context, created, installed bool) error {
 	packages, err := r.account.MaxCompute.ListPackages(ctx, r.Name)
 	if err != nil {
-		r.Problems = append(r.Problems, r.explain(err))
+		r.Problems = append(r.Problems, r.account.Noticed(err))
 		return ctx.Err()
 	}
 	if !created {
@@ -37,7 +37,7 @@ func (r *Reading) ReadPackages(ctx context.Context, created, installed bool) err
 	for i, err := range errs {
 		switch {
 		case err != nil:
-			r.Problems = append(r.Problems, r.explain(err))
+			r.Problems = append(r.Problems, r.account.Noticed(err))
 		case i < n:
 			r.Created = append(r.Created, access.Created{Name: packages.Created[i].Name, Contents: contents[i].Resources, Shares: sharingOf(contents[i].Allowed)})
 		default:

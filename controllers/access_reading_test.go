@@ -211,7 +211,7 @@ func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 	reading = h.access()
 	h.must(reading.ReadPackages(t.Context(), true, true))
 	for _, problem := range []string{"get the ACL of role plain in project " + project, "get the ACL of role stale in project " + project, "list the packages of project " + project} {
-		if !slices.ContainsFunc(reading.Problems, func(said string) bool { return strings.Contains(said, problem) }) {
+		if !slices.ContainsFunc(reading.Problems, func(said error) bool { return strings.Contains(said.Error(), problem) }) {
 			t.Errorf("%q is not among the problems: %q", problem, reading.Problems)
 		}
 	}

@@ -47,8 +47,7 @@ func (o *accessOptions) read(ctx context.Context) (*controllers.Reading, error) 
 	}
 	reading, err := o.previewer(v).Access(ctx, estate, o.progress("calls"))
 	if err != nil {
-		_, message := explain(err)
-		return nil, fmt.Errorf("read the roles of project %s: %s", o.project, message)
+		return nil, fmt.Errorf("read the roles of project %s: %s", o.project, advised(err))
 	}
 	return reading, nil
 }
@@ -60,6 +59,8 @@ func (o *accessOptions) estate(ctx context.Context) (e controllers.Estate, v *vi
 		return e, nil, errors.New("name --connection or --cluster-connection: one of the two")
 	case o.project == "":
 		return e, nil, errors.New("name the --project")
+	case !controllers.CanName(o.project):
+		return e, nil, fmt.Errorf("--project: %q cannot be the name of a project", o.project)
 	}
 	around, namespace, err := o.surroundings()
 	if err != nil {
@@ -93,13 +94,22 @@ func (o *accessOptions) progress(what string) func(done, of int) {
 
 // finish prints what could not be read. An answer that lacks something is none to rely on.
 func (o *accessOptions) finish(reading *controllers.Reading) error {
-	for _, problem := range reading.Problems {
-		say(o.streams.ErrOut, "Not read: %s\n", problem)
+	for _, problem := range problemsOf(reading) {
+		say(o.streams.ErrOut, "Error: %s\n", problem)
 	}
-	if n := len(reading.Problems); n > 0 {
-		return fmt.Errorf("the answer is not complete: %s could not be read", number(n, "part"))
+	if len(reading.Problems) > 0 {
+		return errors.New("the answer is not complete: what is named above could not be read")
 	}
 	return nil
+}
+
+// problemsOf are what could not be read, in words.
+func problemsOf(reading *controllers.Reading) []string {
+	list := []string{}
+	for _, problem := range reading.Problems {
+		list = append(list, advised(problem))
+	}
+	return list
 }
 
 // ChainReport is how somebody comes to something.

@@ -134,7 +134,7 @@ func roleOf(role *access.Role) auditpage.Role {
 // notesOf are what the page cannot show.
 func notesOf(reading *controllers.Reading) []string {
 	var notes []string
-	for _, problem := range reading.Problems {
+	for _, problem := range problemsOf(reading) {
 		notes = append(notes, "Not read: "+problem)
 	}
 	notes = append(notes, reading.Notes...)

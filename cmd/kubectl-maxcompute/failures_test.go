@@ -119,10 +119,15 @@ func (r *rig) run(verb string) (code int, out, errs string) {
 	default:
 		args = append(args, "-f", r.file("manifest.yaml", r.manifest))
 	}
+	return r.execute(append(args, r.args...))
+}
+
+// execute runs the program with the key in its environment.
+func (r *rig) execute(args []string) (code int, out, errs string) {
 	r.t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", fakecloud.DefaultAccessKeyID)
 	r.t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", r.secret)
 	var stdout, stderr bytes.Buffer
-	code = run(r.t.Context(), append(args, r.args...), genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr})
+	code = run(r.t.Context(), args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr})
 	return code, stdout.String(), stderr.String()
 }
 

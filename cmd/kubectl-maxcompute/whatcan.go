@@ -106,7 +106,7 @@ func (o *accessOptions) whatCan(ctx context.Context, principal string) error {
 	}
 	report := WhatCanReport{
 		Project: o.project, Principal: principal, Roles: []MemberReport{}, Objects: []ObjectReport{}, Packages: []PackageReport{},
-		Unseen: listOf(reading.Notes), Problems: listOf(reading.Problems),
+		Unseen: listOf(reading.Notes), Problems: problemsOf(reading),
 	}
 	if who != nil {
 		report.Principal = who.Name

@@ -112,7 +112,7 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	answer := ask()
 	report := WhoCanReport{
 		Project: o.project, SourceProject: o.sourceProject, Action: action, Kind: string(object.Kind), SchemaName: object.Schema, Name: object.Name,
-		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen), Problems: listOf(reading.Problems),
+		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen), Problems: problemsOf(reading),
 	}
 	for _, h := range answer.Holders {
 		report.Principals = append(report.Principals, HolderReport{Principal: h.Principal, Verdict: string(h.Verdict), Chains: chainReports(o.project, h.Chains)})

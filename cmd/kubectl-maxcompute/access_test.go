@@ -1,0 +1,264 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
+)
+
+// newOffice is a rig whose project has people in it: alice reads by an ACL, bob by a policy, carol is denied, dave may perhaps.
+func newOffice(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t)
+	for role, member := range map[string]string{"reader": "alice", "writer": "alice", "analyst": "bob", "contractor": "carol", "visitor": "dave"} {
+		if role != "reader" && role != "writer" {
+			r.must(r.cloud.CreateRole("shop", role, "resource"))
+		}
+		r.must(r.cloud.AddMembers("shop", role, "RAM$corp:"+member))
+	}
+	r.must(r.cloud.AddMembers("shop", "analyst", "RAM$corp:carol"))
+	r.must(r.cloud.Grant("shop", "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select", "Describe"}}))
+	for role, statement := range map[string]string{
+		"analyst":    `{"Effect":"Allow","Action":["odps:Select"],"Resource":["acs:odps:*:projects/shop/tables/ord*"]}`,
+		"contractor": `{"Effect":"Deny","Action":["odps:*"],"Resource":["acs:odps:*:projects/shop/tables/orders"]}`,
+		"visitor":    `{"Effect":"Allow","Action":["odps:Select"],"Resource":["*"],"Condition":{"Bool":{"acs:SecureTransport":["true"]}}}`,
+	} {
+		r.must(r.cloud.SetPolicy("shop", role, `{"Version":"1","Statement":[`+statement+`]}`))
+	}
+	r.must(r.cloud.AllowProject("shop", "shared", "mart", 2))
+	r.must(r.cloud.AddToPackage("shop", "shared", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}}))
+	r.cloud.ResetJournal()
+	return r
+}
+
+// ask runs a command about the project. It must not write.
+func (r *rig) ask(args ...string) (code int, out, errs string) {
+	r.t.Helper()
+	code, out, errs = r.execute(append(args, "--kubeconfig", os.DevNull, "--connection-file", r.file("connection.yaml", connectionTo(r.url)),
+		"--connection", "prod", "--project", "shop", "--allow-insecure-endpoints"))
+	if writes := r.cloud.Writes(); len(writes) > 0 {
+		r.t.Errorf("%v wrote: %v", args, writes)
+	}
+	return code, out, errs
+}
+
+// answers checks what a command prints.
+func (r *rig) answers(want string, args ...string) {
+	r.t.Helper()
+	code, out, errs := r.ask(args...)
+	if diff := cmp.Diff(want, out); diff != "" || code != exitOK || errs != "" {
+		r.t.Errorf("%v: exit code %d, %s (-want +got):\n%s", args, code, errs, diff)
+	}
+}
+
+func TestWhoCan(t *testing.T) {
+	r := newOffice(t)
+	r.answers(`Who can Select on Table orders in project shop:
+
+PRINCIPAL        VERDICT   ROLE         BY                                                 MANAGED BY   UNTIL
+RAM$corp:alice   Allowed   reader       ACL entry Describe, Select on Table orders         unmanaged    -
+RAM$corp:bob     Allowed   analyst      policy select on tables/ord*                       unmanaged    -
+RAM$corp:dave    Unclear   visitor      policy select on * (unclear: it has a Condition)   unmanaged    -
+RAM$corp:carol   Denied    analyst      policy select on tables/ord*                       unmanaged    -
+                           contractor   Deny: policy * on tables/orders                    unmanaged    -
+
+Project mart may install package shared, which holds it (label 2): its own roles decide who.
+
+`+unreported+"\n", "who-can", "select", "ORDERS")
+	r.answers("Nobody can Execute on Function f in project shop, as far as can be seen.\n\n"+unreported+"\n", "who-can", "Execute", "f", "--kind", "function")
+	r.answers("Nobody can Select on Table orders in project shop, by packages of project other, as far as can be seen.\n\n"+unreported+"\n",
+		"who-can", "Select", "orders", "--source-project", "other")
+	// Of each role at most its ACL and its members are read.
+	calls := map[string]int{}
+	r.cloud.ResetJournal()
+	r.ask("who-can", "Select", "orders")
+	for _, entry := range r.cloud.Journal() {
+		calls[entry.Action]++
+	}
+	if diff := cmp.Diff(map[string]int{"ListRoles": 1, "GetRoleAcl": 5, "ListUsersByRole": 6, "ListPackages": 1, "GetPackage": 1}, calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatCan(t *testing.T) {
+	r := newOffice(t)
+	r.answers(`What RAM$corp:carol can do in project shop, by roles analyst, contractor:
+
+OBJECT         ACTIONS   VERDICT   ROLE         BY                                MANAGED BY   UNTIL
+Table ord*     Select    Allowed   analyst      policy select on tables/ord*      unmanaged    -
+Table orders   Select    Denied    analyst      policy select on tables/ord*      unmanaged    -
+                                   contractor   Deny: policy * on tables/orders   unmanaged    -
+
+`+unreported+"\n", "what-can", "ram$CORP:carol")
+	r.answers("RAM$corp:nobody has no role in project shop, as far as can be seen.\n\n"+unreported+"\n", "what-can", "RAM$corp:nobody")
+
+	r.cloud.AddProject(fakecloud.Project{Name: "mart"})
+	r.must(r.cloud.CreatePackage("mart", "cities"))
+	r.must(r.cloud.AddToPackage("mart", "cities", fakecloud.Grant{Kind: "table", Name: "dim_city", Actions: []string{"Select"}}))
+	r.must(r.cloud.AllowProject("mart", "cities", "shop", 0))
+	r.must(r.cloud.InstallPackage("shop", "mart", "cities"))
+	r.must(r.cloud.Grant("shop", "writer", fakecloud.Grant{Kind: "package", Name: "mart.cities", Actions: []string{"Read"}}))
+	r.cloud.ResetJournal()
+	r.answers(`What RAM$corp:alice can do in project shop, by roles reader, writer:
+
+OBJECT                ACTIONS            VERDICT   ROLE     BY                                           MANAGED BY   UNTIL
+Table orders          Describe, Select   Allowed   reader   ACL entry Describe, Select on Table orders   unmanaged    -
+Package mart.cities   Read               Allowed   writer   ACL entry Read on Package mart.cities        unmanaged    -
+
+Package mart.cities (allowed) holds:
+- Table dim_city: Select
+
+`+unreported+"\n", "what-can", "RAM$corp:alice")
+	r.answers(`Who can Select on Table dim_city in project shop, by packages of project mart:
+
+PRINCIPAL        VERDICT   ROLE     BY                                                           MANAGED BY   UNTIL
+RAM$corp:alice   Allowed   writer   package mart.cities, ACL entry Read on Package mart.cities   unmanaged    -
+
+`+unreported+"\n", "who-can", "Select", "dim_city", "--source-project", "mart")
+}
+
+// TestAnswersForPrograms: the fields of the answers are a contract.
+func TestAnswersForPrograms(t *testing.T) {
+	r := newOffice(t)
+	chain := map[string]any{"role": "reader", "membership": "Unmanaged", "effect": "Allow", "source": "ACL entry Describe, Select on Table orders", "state": "Unmanaged"}
+	for name, c := range map[string]struct {
+		args []string
+		want map[string]any
+	}{
+		"who-can": {[]string{"who-can", "Describe", "orders"}, map[string]any{
+			"project": "shop", "action": "Describe", "kind": "Table", "schemaName": "default", "name": "orders",
+			"principals": []any{map[string]any{"principal": "RAM$corp:alice", "verdict": "Allowed", "chains": []any{chain}}},
+			"shares":     []any{}, "unseen": []any{}, "problems": []any{},
+		}},
+		"what-can": {[]string{"what-can", "RAM$corp:alice"}, map[string]any{
+			"project": "shop", "principal": "RAM$corp:alice", "packages": []any{}, "unseen": []any{}, "problems": []any{},
+			"roles": []any{map[string]any{"role": "reader", "membership": "Unmanaged"}, map[string]any{"role": "writer", "membership": "Unmanaged"}},
+			"objects": []any{map[string]any{"kind": "Table", "schemaName": "default", "name": "orders", "actions": []any{
+				map[string]any{"action": "Describe", "verdict": "Allowed", "chains": []any{chain}}, map[string]any{"action": "Select", "verdict": "Allowed", "chains": []any{chain}},
+			}}},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			_, out, errs := r.ask(append(c.args, "-o", "json")...)
+			var got map[string]any
+			if err := json.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatalf("%v: %s%s", err, out, errs)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("the answer (-want +got):\n%s", diff)
+			}
+			if _, text, _ := r.ask(append(c.args, "-o", "yaml")...); !strings.Contains(text, "project: shop\n") {
+				t.Errorf("as YAML it is\n%s", text)
+			}
+		})
+	}
+}
+
+// TestAnswersThatLackSomething: what could be read is told, what could not is named, and the exit code is that of an error.
+func TestAnswersThatLackSomething(t *testing.T) {
+	for name, c := range map[string]struct {
+		arrange func(*rig)
+		named   []string
+	}{
+		"one ACL":     {fault(fakecloud.Fault{Kind: fakecloud.FaultAccessDenied, Role: "writer", Action: "GetRoleAcl"}), []string{"get the ACL of role writer in project shop"}},
+		"one list":    {fault(fakecloud.Fault{Kind: fakecloud.FaultServerError, Role: "analyst", Action: "ListUsersByRole"}), []string{"list the members of role analyst in project shop"}},
+		"the members": {deny("ListUsersByRole"), []string{"members of role analyst", "members of role contractor", "members of role reader"}},
+	} {
+		for _, args := range [][]string{{"who-can", "Select", "orders"}, {"what-can", "RAM$corp:alice"}, {"report", "--html", "-"}} {
+			t.Run(name+", "+args[0], func(t *testing.T) {
+				r := newOffice(t)
+				c.arrange(r)
+				code, out, errs := r.ask(args...)
+				for _, named := range append(c.named, "Error: the answer is not complete: what is named above could not be read\n") {
+					if !strings.Contains(errs, named) {
+						t.Errorf("%q is not in\n%s", named, errs)
+					}
+				}
+				if code != exitError || out == "" {
+					t.Errorf("exit code %d and %q", code, out)
+				}
+			})
+		}
+	}
+	t.Run("a member whose account is gone", func(t *testing.T) {
+		r := newOffice(t)
+		r.must(r.cloud.KillUser("RAM$corp:bob"))
+		_, out, _ := r.ask("who-can", "Select", "orders")
+		for _, said := range []string{"- the members of role analyst cannot be listed, because an account among them was deleted\n", "- who has role analyst, which gives it\n"} {
+			if !strings.Contains(out, said) {
+				t.Errorf("%q is not in\n%s", said, out)
+			}
+		}
+		if _, out, _ := r.ask("what-can", "RAM$corp:alice"); !strings.Contains(out, "- whether RAM$corp:alice has role analyst\n") {
+			t.Errorf("it is not said that the members of analyst are not known:\n%s", out)
+		}
+	})
+}
+
+// TestQuestionsThatAreNone end with one line that says how to ask.
+func TestQuestionsThatAreNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"an action that there is not":    {[]string{"who-can", "Slect", "orders"}, "a table knows no action Slect: it is one of Alter, Describe, Download, Drop, Select, ShowHistory, Update"},
+		"All is no action":               {[]string{"who-can", "All", "orders"}, "a table knows no action All"},
+		"a kind that there is not":       {[]string{"who-can", "Select", "orders", "--kind", "view"}, `--kind is "view"`},
+		"a table with its project":       {[]string{"who-can", "Select", "shop.orders"}, "write table shop.orders without project and schema"},
+		"a project in a schema":          {[]string{"who-can", "List", "shop", "--kind", "Project", "--schema", "s"}, "a project is in no schema, and in no package"},
+		"no table":                       {[]string{"who-can", "Select", ""}, "the name of the table is empty"},
+		"too few words":                  {[]string{"who-can", "Select"}, "give an action and the name of a table"},
+		"nobody":                         {[]string{"what-can"}, "give a principal"},
+		"an output that there is not":    {[]string{"what-can", "x", "-o", "xml"}, `--output is "xml"`},
+		"a page without a file":          {[]string{"report"}, "name the file to write with --html"},
+		"a file that cannot be written":  {[]string{"report", "--html", "/nowhere/page.html"}, "/nowhere/page.html: no such file or directory"},
+		"two connections":                {[]string{"who-can", "Select", "orders", "--cluster-connection", "prod"}, "one of the two"},
+		"a project that cannot be one":   {[]string{"who-can", "Select", "orders", "--project", "shop/.."}, "cannot be the name of a project"},
+		"a project that there is not":    {[]string{"who-can", "Select", "orders", "--project", "nowhere"}, "check the project's name, and the Connection's region"},
+		"a Connection that there is not": {[]string{"who-can", "Select", "orders", "--connection", "other"}, "Connection other does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newOffice(t)
+			args := []string{"--kubeconfig", os.DevNull, "--connection-file", r.file("connection.yaml", connectionTo(r.url)), "--allow-insecure-endpoints"}
+			for flag, value := range map[string]string{"--connection": "prod", "--project": "shop"} {
+				if !strings.Contains(strings.Join(c.args, " "), flag+" ") {
+					args = append(args, flag, value)
+				}
+			}
+			code, out, errs := r.execute(append(c.args, args...))
+			if code != exitError || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, c.want) {
+				t.Errorf("exit code %d, printed %q, said %q; want %q", code, out, errs, c.want)
+			}
+		})
+	}
+}
+
+// TestReport: the page is written for its owner alone, and holds what was read.
+func TestReport(t *testing.T) {
+	r := newOffice(t)
+	r.must(r.cloud.CreateRole("shop", "empty", "resource"))
+	r.cloud.ResetJournal()
+	file := r.file("page.html", nothing)
+	code, out, errs := r.ask("report", "--html", file)
+	if want := "4 principals and 3 objects written to " + file + "\n"; code != exitOK || out != want || errs != "" {
+		t.Errorf("exit code %d, %q, %q; want %q", code, out, errs, want)
+	}
+	info, err := os.Stat(file)
+	r.must(err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the mode is %v", info.Mode())
+	}
+	content, err := os.ReadFile(file)
+	r.must(err)
+	for _, held := range []string{"RAM$corp:alice", "ord*", "contractor", "Package shared may be installed by mart"} {
+		if !strings.Contains(string(content), held) {
+			t.Errorf("%q is not on the page", held)
+		}
+	}
+}
