@@ -13,14 +13,12 @@ import (
 // readPolicies takes the policies from the list of roles if it is to be trusted with them, and reads them one by one if not.
 //
 // The list has a place for ACL and policy, but nobody documents that the service fills it in. It is trusted if it shows a policy; or if
-// all ACLs are as they were read, at least one of them is not empty, and roles that seem to hold nothing have no policy either: for a role
-// with a policy needs no ACL.
+// it shows all ACLs as they were read, and roles that seem to hold nothing have no policy either: for a role with a policy needs no ACL.
 func (r *Reading) readPolicies(ctx context.Context, details []maxcompute.RoleDetails, read []found) error {
 	var rest, bare []int
-	shows, filled := false, false
+	shows := false
 	for i, role := range details {
 		shows = shows || role.Policy != ""
-		filled = filled || !role.ACL.Empty()
 		if role.Policy != "" || access.IsBuiltIn(role.Name) {
 			continue
 		}
@@ -40,7 +38,7 @@ func (r *Reading) readPolicies(ctx context.Context, details []maxcompute.RoleDet
 	if shows {
 		return nil
 	}
-	if !filled || !listed(details, read) {
+	if !listed(details, read) {
 		return r.readPoliciesOf(ctx, details, read, rest)
 	}
 	if err := r.readPoliciesOf(ctx, details, read, bare); err != nil {

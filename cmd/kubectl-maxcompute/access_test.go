@@ -212,6 +212,7 @@ func TestQuestionsThatAreNone(t *testing.T) {
 		"a kind that there is not":       {[]string{"who-can", "Select", "orders", "--kind", "view"}, `--kind is "view"`},
 		"a table with its project":       {[]string{"who-can", "Select", "shop.orders"}, "write table shop.orders without project and schema"},
 		"a project in a schema":          {[]string{"who-can", "List", "shop", "--kind", "Project", "--schema", "s"}, "a project is in no schema, and in no package"},
+		"another project":                {[]string{"who-can", "List", "other", "--kind", "Project"}, "roles of project shop give nothing on project other"},
 		"no table":                       {[]string{"who-can", "Select", ""}, "the name of the table is empty"},
 		"too few words":                  {[]string{"who-can", "Select"}, "give an action and the name of a table"},
 		"nobody":                         {[]string{"what-can"}, "give a principal"},

@@ -183,7 +183,7 @@ func (o *planOptions) surroundings() (v surroundings, namespace string, err erro
 		return v, "", err
 	}
 	v.namespace, v.blind = namespace, sync.OnceFunc(func() {
-		say(o.streams.ErrOut, "You may not list objects of all namespaces: conflicts with those of others are not seen.\n")
+		say(o.streams.ErrOut, "You may not list objects of all namespaces: those of others are not seen.\n")
 	})
 	if v.files, _, err = readManifests(o.connectionFiles, o.streams.In, s, namespace); err != nil {
 		return v, "", err

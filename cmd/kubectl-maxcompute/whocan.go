@@ -141,6 +141,8 @@ func (o *whoCanOptions) question(action, name string) (string, access.Object, er
 		return "", access.Object{}, fmt.Errorf("the name of the %s is empty", strings.ToLower(string(kind)))
 	case o.schema != "" && !kind.HasSchema(), o.sourceProject != "" && !kind.HasSchema():
 		return "", access.Object{}, fmt.Errorf("a %s is in no schema, and in no package", strings.ToLower(string(kind)))
+	case kind == acl.Project && !strings.EqualFold(name, o.project):
+		return "", access.Object{}, fmt.Errorf("roles of project %s give nothing on project %s", o.project, name)
 	case kind == acl.Table && strings.Contains(name, "."):
 		return "", access.Object{}, fmt.Errorf("write table %s without project and schema: they are said by --project and --schema", name)
 	}

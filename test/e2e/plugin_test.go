@@ -462,7 +462,7 @@ func TestATenantPlans(t *testing.T) {
 		}
 		plan := s.ask(t, input, append(args, "--kubeconfig", path, "--allow-insecure-endpoints")...)
 		g.Expect(plan.code).To(Equal(0), "%v: %s", args, plan)
-		g.Expect(plan.err).To(Equal("You may not list objects of all namespaces: conflicts with those of others are not seen.\n"))
+		g.Expect(plan.err).To(Equal("You may not list objects of all namespaces: those of others are not seen.\n"))
 	}
 	asked := s.ask(t, "", "--kubeconfig", path, "reconcile", "reader")
 	g.Expect(asked.code).To(Equal(0), "%s", asked)
