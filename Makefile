@@ -1,6 +1,7 @@
 # Every target needs only Go, make and git. The tools are pinned in hack/tools/go.mod, the programs of the local control
 # plane in hack/controlplane/go.mod, the S3 server and the Prometheus of the tests in hack/s3server/go.mod and
-# hack/prometheus/go.mod, what makes releases in hack/release/go.mod; all are built on first use.
+# hack/prometheus/go.mod, what makes releases in hack/release/go.mod; all are built on first use. The one program that is not is the browser of
+# browser-test, whose tests are in test/browser/go.mod: where there is none, they are skipped.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -77,16 +78,21 @@ clean: dev-down ## Stop the local control plane and remove everything that was b
 ##@ Checks
 
 .PHONY: check
-check: lint helm-lint verify vulncheck test ## Everything that CI runs: lint, verify, vulncheck, test
+check: lint helm-lint verify vulncheck browser-test test ## Everything that CI runs: lint, verify, vulncheck, browser-test, test
 
 .PHONY: lint
 lint: ## Run the linters
 	$(GOLANGCI_LINT) run
 	cd hack/release && $(GOLANGCI_LINT) run
+	cd test/browser && $(GOLANGCI_LINT) run
 
 .PHONY: vulncheck
 vulncheck: ## Look for known vulnerabilities in what the code calls; skipped where the database does not answer
 	@hack/vulncheck/vulncheck.sh
+
+.PHONY: browser-test
+browser-test: ## Test the auditor's page in Chromium (CHROMIUM=program); skipped where there is none, unless BROWSER_REQUIRED is set
+	@hack/chromium/test.sh
 
 .PHONY: helm-lint
 helm-lint: ## Lint and render the chart with every file of values in its directory ci

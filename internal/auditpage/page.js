@@ -20,7 +20,9 @@
   const wanted = { drift: DRIFT, unmanaged: UNMANAGED, "drift-or-unmanaged": DRIFT | UNMANAGED, unclear: UNCLEAR, denied: DENIAL };
 
   // How much is drawn at once, and up to what size a matrix is printed as one.
-  const ROWS = 200, COLUMNS = 60, ENTRIES = 1000, AT_ONCE = 40, PRINTED_COLUMNS = 12, PRINTED_CELLS = 2000;
+  const ROWS = 200, COLUMNS = 60, ENTRIES = 1000, AT_ONCE = 30, PRINTED_COLUMNS = 12, PRINTED_CELLS = 2000;
+  // Up to this many characters, the name of an action cannot stretch a column.
+  const SHORT = 40;
 
   const byID = (id) => document.getElementById(id);
   const number = (n) => n.toLocaleString("en");
@@ -209,7 +211,7 @@
     for (const { at, bits } of actions) {
       const separated = list.length > 0 ? ", " : "";
       const name = data.actions[profile[at]];
-      if (bits === 0) list.push(separated + name);
+      if (bits === 0 && name.length <= SHORT) list.push(separated + name);
       else list.push(separated, actionElement(name, bits));
     }
     return list;
@@ -354,7 +356,7 @@
   function draw() {
     let view = filter.view;
     if (printing && (found.columns.length > PRINTED_COLUMNS || found.rows.length * found.columns.length > PRINTED_CELLS)) view = "list";
-    table.className = view;
+    table.className = printing ? `${view} whole` : view;
     if (view === "matrix") {
       table.setAttribute("role", "grid");
       drawnRows = printing ? found.rows : found.rows.slice(firstRow, firstRow + ROWS);
@@ -551,7 +553,7 @@
   function open(cell) {
     const line = cell.parentElement;
     moveTo(cell, false);
-    if (table.className === "list") {
+    if (table.classList.contains("list")) {
       if (line.dataset.principal === undefined) return;
       if (cell.cellIndex === 0 || line.dataset.object === undefined) openPrincipal(cell, Number(line.dataset.principal));
       else openCell(cell, Number(line.dataset.principal), Number(line.dataset.object));
