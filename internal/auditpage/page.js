@@ -275,7 +275,7 @@
 
   function principalHeading(principal) {
     const name = data.principals[principal][NAME];
-    return element("th", { scope: "row", title: name, className: "principal" }, element("div", { className: "clamp" }, breakable(name), ...mark(membershipBits(principal))));
+    return element("th", { scope: "row", title: name, className: "principal" }, element("div", { className: "marked-name" }, element("div", { className: "clamp" }, breakable(name)), ...mark(membershipBits(principal))));
   }
 
   function objectHeading(object) {

@@ -244,10 +244,15 @@ func (b *tab) checkHarmless(names []string) {
 		tooWide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
 		tallLines: [...document.querySelectorAll("#table.matrix tr")].filter((line) => line.offsetHeight > 200).length,
 		wideColumns: [...document.querySelectorAll("#table.matrix th")].filter((cell) => cell.offsetWidth > 300).length,
+		hiddenMarks: [...document.querySelectorAll("#table .mark")].filter((mark) => {
+			const inner = mark.getBoundingClientRect(), outer = mark.closest("td, th").getBoundingClientRect();
+			return inner.right > outer.right || inner.bottom > outer.bottom;
+		}).length,
 		details: Math.max(0, document.getElementById("details").getBoundingClientRect().right - innerWidth),
 	})`)
 	want := map[string]any{
-		"title": names[1] + ": who may do what", "elements": "2,0,0,0,0", "handlers": 0.0, "tooWide": 0.0, "tallLines": 0.0, "wideColumns": 0.0, "details": 0.0,
+		"title": names[1] + ": who may do what", "elements": "2,0,0,0,0", "handlers": 0.0, "tooWide": 0.0, "tallLines": 0.0, "wideColumns": 0.0,
+		"hiddenMarks": 0.0, "details": 0.0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		b.t.Errorf("the page (-want +got):\n%s", diff)
