@@ -43,9 +43,11 @@ func main() {
 func run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
 	// What the operator logs is for its administrators.
 	ctrllog.SetLogger(logr.Discard())
-	root := newRoot(streams) //nolint:contextcheck // commands take the context that they are executed with
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	root, err := newRoot(streams) //nolint:contextcheck // commands take the context that they are executed with
+	if err == nil {
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
+	}
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}

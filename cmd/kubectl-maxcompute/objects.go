@@ -22,14 +22,15 @@ var named = []struct {
 	kind  string
 	words []string
 	make  func() client.Object
+	list  func() client.ObjectList
 }{
-	{"ProjectRole", []string{"projectrole", "projectroles", "mcrole"}, func() client.Object { return &v1alpha1.ProjectRole{} }},
-	{"MaxComputePackage", []string{"maxcomputepackage", "maxcomputepackages", "mcpkg"}, func() client.Object { return &v1alpha1.MaxComputePackage{} }},
-	{"PackageInstallation", []string{"packageinstallation", "packageinstallations", "mcpi"}, func() client.Object { return &v1alpha1.PackageInstallation{} }},
-	{"PermissionApply", []string{"permissionapply", "permissionapplies", "mcapply"}, func() client.Object { return &v1alpha1.PermissionApply{} }},
-	{"ResourcePackageExport", []string{"resourcepackageexport", "resourcepackageexports", "rpexport"}, func() client.Object { return &v1alpha1.ResourcePackageExport{} }},
-	{"Connection", []string{"connection", "connections", "mcconn"}, func() client.Object { return &v1alpha1.Connection{} }},
-	{"ClusterConnection", []string{"clusterconnection", "clusterconnections", "mcclusterconn"}, func() client.Object { return &v1alpha1.ClusterConnection{} }},
+	{"ProjectRole", []string{"projectrole", "projectroles", "mcrole"}, func() client.Object { return &v1alpha1.ProjectRole{} }, func() client.ObjectList { return &v1alpha1.ProjectRoleList{} }},
+	{"MaxComputePackage", []string{"maxcomputepackage", "maxcomputepackages", "mcpkg"}, func() client.Object { return &v1alpha1.MaxComputePackage{} }, func() client.ObjectList { return &v1alpha1.MaxComputePackageList{} }},
+	{"PackageInstallation", []string{"packageinstallation", "packageinstallations", "mcpi"}, func() client.Object { return &v1alpha1.PackageInstallation{} }, func() client.ObjectList { return &v1alpha1.PackageInstallationList{} }},
+	{"PermissionApply", []string{"permissionapply", "permissionapplies", "mcapply"}, func() client.Object { return &v1alpha1.PermissionApply{} }, func() client.ObjectList { return &v1alpha1.PermissionApplyList{} }},
+	{"ResourcePackageExport", []string{"resourcepackageexport", "resourcepackageexports", "rpexport"}, func() client.Object { return &v1alpha1.ResourcePackageExport{} }, func() client.ObjectList { return &v1alpha1.ResourcePackageExportList{} }},
+	{"Connection", []string{"connection", "connections", "mcconn"}, func() client.Object { return &v1alpha1.Connection{} }, func() client.ObjectList { return &v1alpha1.ConnectionList{} }},
+	{"ClusterConnection", []string{"clusterconnection", "clusterconnections", "mcclusterconn"}, func() client.Object { return &v1alpha1.ClusterConnection{} }, func() client.ObjectList { return &v1alpha1.ClusterConnectionList{} }},
 }
 
 // findAll gets objects by what they are called on the command line.

@@ -14,7 +14,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 )
 
-func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
+func newRoot(streams genericiooptions.IOStreams) (*cobra.Command, error) {
 	cluster := &cluster{flags: genericclioptions.NewConfigFlags(true)}
 	root := &cobra.Command{
 		Use:   "kubectl-maxcompute",
@@ -32,7 +32,7 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	cluster.flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(newPlan(cluster, streams), newApprovePlan(cluster, streams), newReconcile(cluster, streams), newStatus(cluster, streams), newExport(cluster, streams),
 		newWhoCan(cluster, streams), newWhatCan(cluster, streams), newReport(cluster, streams))
-	return root
+	return root, cluster.complete(root)
 }
 
 // cluster is how the flags say that the API server is reached.
