@@ -12,11 +12,15 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 )
 
 // describedFor is how long one reading of a list serves the description of a project.
 const describedFor = 24 * time.Hour
+
+// attempts is how often something is read that the service refuses for the rate of calls.
+const attempts = 4
 
 // Estate is a project whose roles, packages and installations are described as objects that adopt them.
 type Estate struct {
@@ -55,6 +59,10 @@ func (p *Previewer) Describe(ctx context.Context, e Estate, kind string, progres
 	described := make([]Described, 0, len(read))
 	for i, one := range read {
 		d := one()
+		// Others use the account's rate, too. What is refused for that is no failure yet: the account's limiter has the next call wait.
+		for attempt := 1; attempt < attempts && cloud.IsThrottled(d.Err); attempt++ {
+			d = one()
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

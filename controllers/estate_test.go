@@ -250,6 +250,26 @@ func TestWhatCannotBeSaidIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+// TestWhatIsThrottledIsReadAgain: others use the account's rate, too. What goes on being refused is named.
+func TestWhatIsThrottledIsReadAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		times int
+		fails bool
+	}{"three times": {3, false}, "for good": {0, true}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.foreign = true
+			h.hasRole("plain")
+			h.cloud.Inject(fakecloud.Fault{Kind: fakecloud.FaultThrottle, Action: "GetRoleAcl", Times: tc.times})
+			found, err := h.previewer().Describe(t.Context(), estate, controllers.DescribeRoles, func(int, int) {})
+			h.must(err)
+			if len(found) != 1 || (found[0].Err != nil) != tc.fails {
+				t.Errorf("found %+v", found)
+			}
+		})
+	}
+}
+
 // TestAnInstallationWithoutASourceIsDescribed, with what the service says of it, and what describes it waits.
 func TestAnInstallationWithoutASourceIsDescribed(t *testing.T) {
 	h := newHarness(t)

@@ -247,8 +247,9 @@ func TestAPreviewOfAnInstallationIsWhatAPassDoes(t *testing.T) {
 func (h *harness) disturb(r *rand.Rand, name string) {
 	installed := slices.ContainsFunc(h.cloud.Installed(project), func(i fakecloud.Installation) bool { return i.Name == name })
 	shared := slices.ContainsFunc(h.cloud.PackageAllowed(partner, name), func(a fakecloud.AllowedProject) bool { return a.Project == project })
+	leave := r.IntN(3) == 0
 	switch exists := h.cloud.PackageExists(partner, name); {
-	case r.IntN(3) == 0:
+	case leave:
 	case !exists:
 		h.must(h.cloud.CreatePackage(partner, name))
 		h.must(h.cloud.AllowProject(partner, name, project, 0))

@@ -105,6 +105,12 @@ func RequestID(err error) string {
 // IsNotFound tells whether the service said that the object does not exist.
 func IsNotFound(err error) bool { return CodeOf(err) == NotFound }
 
+// IsThrottled tells whether the service refused a call for its rate.
+func IsThrottled(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Throttled
+}
+
 // Unsent tells whether a call never left this machine.
 func Unsent(err error) bool {
 	e, ok := errors.AsType[*Error](err)
