@@ -12,10 +12,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -165,18 +167,31 @@ func (o *exportOptions) manifests(kind string, found []controllers.Described, so
 	return nil
 }
 
-// progress tells a person how far it is.
+// progress tells a person how far it is, and how long the rest takes if it goes on like that.
 func (o *exportOptions) progress(kind string) func(done, of int) {
 	if !onTerminal(o.streams.ErrOut) {
 		return func(int, int) {}
 	}
+	ticker := clock.RealClock{}
+	started := ticker.Now()
 	return func(done, of int) {
-		end := "\r"
+		say(o.streams.ErrOut, "\r%s%s", progressLine(kind, done, of, ticker.Since(started)), eraseRest)
 		if done == of {
-			end = "\n"
+			say(o.streams.ErrOut, "\n")
 		}
-		say(o.streams.ErrOut, "%s: %d of %d%s", kind, done, of, end)
 	}
+}
+
+// eraseRest takes what a longer line has left away from a terminal.
+const eraseRest = "\x1b[K"
+
+// progressLine is how far it is after a while.
+func progressLine(kind string, done, of int, elapsed time.Duration) string {
+	line := fmt.Sprintf("%s: %d of %d", kind, done, of)
+	if left := (elapsed / time.Duration(max(1, done)) * time.Duration(of-done)).Round(time.Second); left > 0 {
+		line += fmt.Sprintf(", %.0f a minute, about %s left", float64(done)/elapsed.Minutes(), left)
+	}
+	return line
 }
 
 // exported is a manifest.

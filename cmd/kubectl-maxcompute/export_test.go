@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestNames: whatever things are called in the cloud, Kubernetes takes their names, and no two are the same.
@@ -25,5 +26,25 @@ func TestNames(t *testing.T) {
 	}
 	if given["bi-reader"] != "bi_reader" || given["partner-proj-shared-pkg"] == "" {
 		t.Errorf("names are %v", given)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	for name, tc := range map[string]struct {
+		done, of int
+		elapsed  time.Duration
+		want     string
+	}{
+		"under way":             {250, 1000, 30 * time.Second, "ProjectRole: 250 of 1000, 500 a minute, about 1m30s left"},
+		"at the end":            {1000, 1000, 2 * time.Minute, "ProjectRole: 1000 of 1000"},
+		"in no time":            {1, 2, 0, "ProjectRole: 1 of 2"},
+		"almost done":           {9, 10, time.Second, "ProjectRole: 9 of 10"},
+		"before anything is so": {0, 10, 0, "ProjectRole: 0 of 10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := progressLine("ProjectRole", tc.done, tc.of, tc.elapsed); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
 	}
 }
