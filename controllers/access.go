@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,14 +33,18 @@ type Reading struct {
 
 	estate   Estate
 	account  *connect.Account
-	progress func(done, of int)
+	progress Progress
 }
 
+// Progress makes of something that is going to be read, such as members, what is told how far that is.
+type Progress func(what string) func(done, of int)
+
 // Access reads the roles of a project with their ACLs and policies, and what objects of the cluster say of them. Nothing is written.
-// Members and packages are read by methods of the Reading. progress is told of each reading that has ended, of how many.
+// Members and packages are read by methods of the Reading. progress is asked who wants to know how far the reading of something is, and
+// that is told of each call that has ended, of how many.
 //
 // It makes one call that lists the roles, and for each role at most one, as long as the list is to be trusted with policies.
-func (p *Previewer) Access(ctx context.Context, e Estate, progress func(done, of int)) (*Reading, error) {
+func (p *Previewer) Access(ctx context.Context, e Estate, progress Progress) (*Reading, error) {
 	account, err := p.accounts.Account(ctx, e.object(&v1alpha1.ProjectRole{}), e.Connection, e.Project)
 	if err != nil {
 		return nil, err
@@ -82,10 +86,11 @@ func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetail
 		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
 	})
 	read := make([]found, len(details))
-	err := r.each(ctx, len(details), func(i int) {
+	err := r.each(ctx, "ACLs", len(details), func(i int) error {
 		if details[i].Type != maxcompute.TypeAdmin && !access.IsBuiltIn(details[i].Name) {
 			read[i].acl, read[i].err = r.account.MaxCompute.GetRoleACL(ctx, r.Name, details[i].Name)
 		}
+		return read[i].err
 	})
 	if err != nil {
 		return err
@@ -113,8 +118,9 @@ func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetail
 func (r *Reading) ReadMembers(ctx context.Context, roles []*access.Role) error {
 	roles = slices.DeleteFunc(slices.Clone(roles), (*access.Role).MembersKnown)
 	lists, errs := make([][]string, len(roles)), make([]error, len(roles))
-	err := r.each(ctx, len(roles), func(i int) {
+	err := r.each(ctx, "members", len(roles), func(i int) error {
 		lists[i], errs[i] = r.account.MaxCompute.ListUsersByRole(ctx, r.Name, roles[i].Name)
+		return errs[i]
 	})
 	if err != nil {
 		return err
@@ -132,17 +138,24 @@ func (r *Reading) ReadMembers(ctx context.Context, roles []*access.Role) error {
 	return nil
 }
 
-// each makes n calls, a few at a time.
-func (r *Reading) each(ctx context.Context, n int, call func(i int)) error {
-	var done atomic.Int64
+// each makes n calls, a few at a time, to read something.
+func (r *Reading) each(ctx context.Context, what string, n int, call func(i int) error) error {
+	if n == 0 {
+		return ctx.Err()
+	}
+	tell, done, lock := r.progress(what), 0, sync.Mutex{}
 	group := &errgroup.Group{}
 	group.SetLimit(readers)
 	for i := range n {
 		group.Go(func() error {
-			if ctx.Err() == nil {
-				call(i)
-				r.progress(int(done.Add(1)), n)
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
+			patiently(func() error { return call(i) })
+			lock.Lock()
+			defer lock.Unlock()
+			done++
+			tell(done, n)
 			return ctx.Err()
 		})
 	}

@@ -23,13 +23,14 @@ func (r *Reading) ReadPackages(ctx context.Context, created, installed bool) err
 	}
 	n := len(packages.Created)
 	contents, errs := make([]maxcompute.Package, n+len(packages.Installed)), make([]error, n+len(packages.Installed))
-	err = r.each(ctx, len(contents), func(i int) {
+	err = r.each(ctx, "packages", len(contents), func(i int) error {
 		if i < n {
 			contents[i], errs[i] = r.account.MaxCompute.GetPackage(ctx, r.Name, packages.Created[i].Name)
 		} else {
 			from := packages.Installed[i-n]
 			contents[i], errs[i] = r.account.MaxCompute.GetInstalledPackage(ctx, r.Name, from.SourceProject, from.Name)
 		}
+		return errs[i]
 	})
 	if err != nil {
 		return err

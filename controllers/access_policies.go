@@ -67,12 +67,13 @@ func listed(details []maxcompute.RoleDetails, read []found) bool {
 }
 
 func (r *Reading) readPoliciesOf(ctx context.Context, details []maxcompute.RoleDetails, read []found, which []int) error {
-	return r.each(ctx, len(which), func(i int) {
+	return r.each(ctx, "policies", len(which), func(i int) error {
 		at := which[i]
 		read[at].policy, read[at].policyErr = r.account.MaxCompute.GetRolePolicy(ctx, r.Name, details[at].Name)
 		if maxcompute.IsNull(read[at].policyErr) {
 			// To a reader, no document is no permission; it is writers that must not conclude so much.
 			read[at].policyErr = nil
 		}
+		return read[at].policyErr
 	})
 }

@@ -58,11 +58,11 @@ func (p *Previewer) Describe(ctx context.Context, e Estate, kind string, progres
 	}
 	described := make([]Described, 0, len(read))
 	for i, one := range read {
-		d := one()
-		// Others use the account's rate, too. What is refused for that is no failure yet: the account's limiter has the next call wait.
-		for attempt := 1; attempt < attempts && cloud.IsThrottled(d.Err); attempt++ {
+		var d Described
+		patiently(func() error {
 			d = one()
-		}
+			return d.Err
+		})
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -71,6 +71,13 @@ func (p *Previewer) Describe(ctx context.Context, e Estate, kind string, progres
 	}
 	slices.SortFunc(described, func(a, b Described) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	return described, nil
+}
+
+// patiently reads something, and again if the service refuses it for the rate of calls: others use the account's rate, too. That is no
+// failure yet, and the account's limiter has the next call wait.
+func patiently(read func() error) {
+	for attempt := 1; cloud.IsThrottled(read()) && attempt < attempts; attempt++ {
+	}
 }
 
 // reading lists what there is of a kind, each with how it is read.

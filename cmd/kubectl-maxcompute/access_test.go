@@ -216,7 +216,7 @@ func TestQuestionsThatAreNone(t *testing.T) {
 		"no table":                       {[]string{"who-can", "Select", ""}, "the name of the table is empty"},
 		"too few words":                  {[]string{"who-can", "Select"}, "give an action and the name of a table"},
 		"nobody":                         {[]string{"what-can"}, "give a principal"},
-		"an output that there is not":    {[]string{"what-can", "x", "-o", "xml"}, `--output is "xml"`},
+		"an output that there is not":    {[]string{"what-can", "x", "-o", "xml"}, `--output is json or yaml, not "xml"`},
 		"a page without a file":          {[]string{"report"}, "name the file to write with --html"},
 		"a file that cannot be written":  {[]string{"report", "--html", "/nowhere/page.html"}, "/nowhere/page.html: no such file or directory"},
 		"two connections":                {[]string{"who-can", "Select", "orders", "--cluster-connection", "prod"}, "one of the two"},

@@ -20,7 +20,7 @@ import (
 )
 
 func newReport(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &accessOptions{planOptions: planOptions{cluster: c, streams: streams}}
+	o := &projectOptions{planOptions: planOptions{cluster: c, streams: streams}}
 	var file string
 	command := &cobra.Command{
 		Use:   "report --connection NAME --project PROJECT --html FILE",
@@ -44,7 +44,7 @@ Nothing is written to the cloud or to the cluster. If something could not be rea
 	return command
 }
 
-func (o *accessOptions) report(ctx context.Context, file string) error {
+func (o *projectOptions) report(ctx context.Context, file string) error {
 	reading, err := o.read(ctx)
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ func (c *cluster) flagValues() map[string]cobra.CompletionFunc {
 		"connection":         c.namesOf(&v1alpha1.ConnectionList{}),
 		"cluster-connection": c.namesOf(&v1alpha1.ClusterConnectionList{}),
 		"kinds":              severalOf(described),
+		"kind":               cobra.FixedCompletions([]string{"Table", "Resource", "Function", "Package", "Project", "Instance"}, cobra.ShellCompDirectiveNoFileComp),
 		"output":             cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp),
 		"color":              cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp),
 	}

@@ -12,12 +12,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -27,14 +25,13 @@ import (
 
 // exportOptions are the flags of export.
 type exportOptions struct {
-	planOptions
-	connection, clusterConnection, project string
-	kinds                                  []string
-	directory                              string
+	projectOptions
+	kinds     []string
+	directory string
 }
 
 func newExport(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &exportOptions{planOptions: planOptions{cluster: c, streams: streams}}
+	o := &exportOptions{projectOptions: projectOptions{planOptions: planOptions{cluster: c, streams: streams}}}
 	command := &cobra.Command{
 		Use:   "export --connection NAME --project PROJECT",
 		Short: "Write manifests of what lives in a project, which change nothing when they are applied",
@@ -51,12 +48,9 @@ It acts with the credentials of the Connection, at its rate limit. Exit code 1 i
 		RunE: func(command *cobra.Command, _ []string) error { return o.export(command.Context()) },
 	}
 	f := command.Flags()
-	f.StringVar(&o.connection, "connection", "", "Connection of the namespace to read with.")
-	f.StringVar(&o.clusterConnection, "cluster-connection", "", "ClusterConnection to read with, instead.")
-	f.StringVar(&o.project, "project", "", "MaxCompute project.")
+	o.addFlags(f)
 	f.StringSliceVar(&o.kinds, "kinds", described, "Kinds to write.")
 	f.StringVar(&o.directory, "directory", "", "Write a file for each object here, which must not exist or be empty; empty writes all to the standard output.")
-	o.addConnectionFlags(f)
 	return command
 }
 
@@ -64,20 +58,11 @@ func (o *exportOptions) export(ctx context.Context) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	v, namespace, err := o.surroundings()
+	estate, v, err := o.estate(ctx)
 	if err != nil {
 		return err
 	}
-	for _, m := range v.files {
-		if err := o.settle(ctx, v.view, m); err != nil {
-			return fmt.Errorf("%s: %s: %w", m.source, m, err)
-		}
-	}
-	estate := controllers.Estate{Namespace: namespace, Project: o.project, Connection: v1alpha1.ConnectionReference{Name: o.connection}}
-	if o.clusterConnection != "" {
-		estate.Connection = v1alpha1.ConnectionReference{Kind: "ClusterConnection", Name: o.clusterConnection}
-	}
-	read, err := o.describe(ctx, o.previewer(v.view), estate)
+	read, err := o.describe(ctx, o.previewer(v), estate)
 	if err != nil {
 		return err
 	}
@@ -92,13 +77,8 @@ func (o *exportOptions) export(ctx context.Context) error {
 
 // check refuses what cannot be done before anything is asked for.
 func (o *exportOptions) check() error {
-	switch {
-	case (o.connection == "") == (o.clusterConnection == ""):
-		return errors.New("name --connection or --cluster-connection: one of the two")
-	case o.project == "":
-		return errors.New("name the --project")
-	case !controllers.CanName(o.project):
-		return fmt.Errorf("--project: %q cannot be the name of a project", o.project)
+	if err := o.checkProject(); err != nil {
+		return err
 	}
 	for _, kind := range o.kinds {
 		if !slices.Contains(described, kind) {
@@ -165,33 +145,6 @@ func (o *exportOptions) manifests(kind string, found []controllers.Described, so
 		so.files = append(so.files, file)
 	}
 	return nil
-}
-
-// progress tells a person how far it is, and how long the rest takes if it goes on like that.
-func (o *exportOptions) progress(kind string) func(done, of int) {
-	if !onTerminal(o.streams.ErrOut) {
-		return func(int, int) {}
-	}
-	ticker := clock.RealClock{}
-	started := ticker.Now()
-	return func(done, of int) {
-		say(o.streams.ErrOut, "\r%s%s", progressLine(kind, done, of, ticker.Since(started)), eraseRest)
-		if done == of {
-			say(o.streams.ErrOut, "\n")
-		}
-	}
-}
-
-// eraseRest takes what a longer line has left away from a terminal.
-const eraseRest = "\x1b[K"
-
-// progressLine is how far it is after a while.
-func progressLine(kind string, done, of int, elapsed time.Duration) string {
-	line := fmt.Sprintf("%s: %d of %d", kind, done, of)
-	if left := (elapsed / time.Duration(max(1, done)) * time.Duration(of-done)).Round(time.Second); left > 0 {
-		line += fmt.Sprintf(", %.0f a minute, about %s left", float64(done)/elapsed.Minutes(), left)
-	}
-	return line
 }
 
 // exported is a manifest.

@@ -22,11 +22,6 @@ type printer struct {
 
 func newPrinter(out io.Writer, format, color string) (*printer, error) {
 	p := &printer{out: out, format: format}
-	switch format {
-	case "", "json", "yaml":
-	default:
-		return nil, fmt.Errorf("--output is json or yaml, not %q", format)
-	}
 	switch color {
 	case "auto":
 		p.color = onTerminal(out)
@@ -36,25 +31,36 @@ func newPrinter(out io.Writer, format, color string) (*printer, error) {
 	default:
 		return nil, fmt.Errorf("--color is always, never or auto, not %q", color)
 	}
-	return p, nil
+	return p, checkOutput(format)
 }
 
 func (p *printer) print(r Report) error {
-	var content []byte
-	var err error
-	switch p.format {
-	case "json":
-		content, err = json.MarshalIndent(r, "", "  ")
-		content = append(content, '\n')
-	case "yaml":
-		content, err = yaml.Marshal(r)
-	default:
-		content = []byte(p.text(r))
+	if p.format != "" {
+		return printStructured(p.out, p.format, r)
+	}
+	_, err := io.WriteString(p.out, p.text(r))
+	return err
+}
+
+// checkOutput refuses what --output cannot be.
+func checkOutput(format string) error {
+	switch format {
+	case "", "json", "yaml":
+		return nil
+	}
+	return fmt.Errorf("--output is json or yaml, not %q", format)
+}
+
+// printStructured writes a report for programs.
+func printStructured(out io.Writer, format string, report any) error {
+	text, err := json.MarshalIndent(report, "", "  ")
+	if format == "yaml" {
+		text, err = yaml.Marshal(report)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = p.out.Write(content)
+	_, err = fmt.Fprintln(out, strings.TrimSuffix(string(text), "\n"))
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func newWhatCan(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &accessOptions{planOptions: planOptions{cluster: c, streams: streams}}
+	o := &projectOptions{planOptions: planOptions{cluster: c, streams: streams}}
 	command := &cobra.Command{
 		Use:   "what-can PRINCIPAL --connection NAME --project PROJECT",
 		Short: "Tell what somebody may do in a project, and why",
@@ -87,8 +87,8 @@ type EntryReport struct {
 	Actions    []string `json:"actions"`
 }
 
-func (o *accessOptions) whatCan(ctx context.Context, principal string) error {
-	if err := o.checkOutput(); err != nil {
+func (o *projectOptions) whatCan(ctx context.Context, principal string) error {
+	if err := checkOutput(o.output); err != nil {
 		return err
 	}
 	reading, err := o.read(ctx)
@@ -161,7 +161,7 @@ func packageReports(p *access.Project, h access.Holding) []PackageReport {
 	return list
 }
 
-func (o *accessOptions) printWhatCan(report WhatCanReport) error {
+func (o *projectOptions) printWhatCan(report WhatCanReport) error {
 	if o.output != "" {
 		return printStructured(o.streams.Out, o.output, report)
 	}

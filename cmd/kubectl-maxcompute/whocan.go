@@ -18,12 +18,12 @@ import (
 
 // whoCanOptions are the flags of who-can.
 type whoCanOptions struct {
-	accessOptions
+	projectOptions
 	schema, kind, sourceProject string
 }
 
 func newWhoCan(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &whoCanOptions{accessOptions: accessOptions{planOptions: planOptions{cluster: c, streams: streams}}}
+	o := &whoCanOptions{projectOptions: projectOptions{planOptions: planOptions{cluster: c, streams: streams}}}
 	command := &cobra.Command{
 		Use:   "who-can ACTION TABLE --connection NAME --project PROJECT",
 		Short: "Tell who may do something with a table, and why",
@@ -46,8 +46,28 @@ Exit code 1 if something could not be read: what could is printed all the same.`
 	o.addOutputFlag(f)
 	f.StringVar(&o.schema, "schema", "", "Schema of the table; empty is the schema default.")
 	f.StringVar(&o.kind, "kind", string(acl.Table), "Kind of the object: Table (also for views), Resource, Function, Package, Project or Instance.")
+	command.ValidArgsFunction = o.completeAction
 	f.StringVar(&o.sourceProject, "source-project", "", "The table is in this project, and comes through its packages that are installed.")
 	return command
+}
+
+// completeAction completes the action, of those that objects of the kind know.
+func (o *whoCanOptions) completeAction(_ *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	kind, known := kindOf(o.kind)
+	if len(given) > 0 || !known {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return beginning(typed, slices.Clone(kind.Actions())), cobra.ShellCompDirectiveNoFileComp
+}
+
+// kindOf reads a kind of objects, in any case.
+func kindOf(name string) (kind acl.Kind, known bool) {
+	for _, kind := range acl.Kinds {
+		if strings.EqualFold(string(kind), name) {
+			return kind, true
+		}
+	}
+	return "", false
 }
 
 // WhoCanReport is the answer of who-can. Fields may be added; those that are there keep their names and meanings.
@@ -81,7 +101,7 @@ type ShareReport struct {
 }
 
 func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
-	if err := o.checkOutput(); err != nil {
+	if err := checkOutput(o.output); err != nil {
 		return err
 	}
 	action, object, err := o.question(action, name)
@@ -128,14 +148,13 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 
 // question reads what is asked for.
 func (o *whoCanOptions) question(action, name string) (string, access.Object, error) {
-	i := slices.IndexFunc(acl.Kinds, func(k acl.Kind) bool { return strings.EqualFold(string(k), o.kind) })
-	if i < 0 {
+	kind, known := kindOf(o.kind)
+	if !known {
 		return "", access.Object{}, fmt.Errorf("--kind is %q: objects are of kind Table, Resource, Function, Package, Project or Instance", o.kind)
 	}
-	kind := acl.Kinds[i]
-	j := slices.IndexFunc(kind.Actions(), func(a string) bool { return strings.EqualFold(a, action) })
+	i := slices.IndexFunc(kind.Actions(), func(a string) bool { return strings.EqualFold(a, action) })
 	switch {
-	case j < 0:
+	case i < 0:
 		return "", access.Object{}, fmt.Errorf("a %s knows no action %s: it is one of %s", strings.ToLower(string(kind)), action, strings.Join(kind.Actions(), ", "))
 	case name == "":
 		return "", access.Object{}, fmt.Errorf("the name of the %s is empty", strings.ToLower(string(kind)))
@@ -146,7 +165,7 @@ func (o *whoCanOptions) question(action, name string) (string, access.Object, er
 	case kind == acl.Table && strings.Contains(name, "."):
 		return "", access.Object{}, fmt.Errorf("write table %s without project and schema: they are said by --project and --schema", name)
 	}
-	return kind.Actions()[j], access.NewObject(kind, o.schema, name), nil
+	return kind.Actions()[i], access.NewObject(kind, o.schema, name), nil
 }
 
 func uniqueRoles(roles []*access.Role) []*access.Role {
