@@ -11,7 +11,7 @@ import (
 )
 
 // Start prepares the program at path as a browser with one empty tab; the first action on the context that it returns starts it. The profile
-// is a directory that nothing else uses. Nothing of the browser runs any more when stop returns.
+// is a directory that nothing else uses. The browser has ended when stop returns; processes that it started notice that a moment later.
 func Start(ctx context.Context, path, profile string) (tab context.Context, stop func()) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.WindowSize(1440, 900),
