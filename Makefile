@@ -91,7 +91,7 @@ vulncheck: ## Look for known vulnerabilities in what the code calls; skipped whe
 	@hack/vulncheck/vulncheck.sh
 
 .PHONY: browser-test
-browser-test: ## Test the auditor's page in Chromium (CHROMIUM=program); skipped where there is none, unless BROWSER_REQUIRED is set
+browser-test: ## Test the auditor's page in Chromium (CHROMIUM=program); skipped where there is none (BROWSER_INSTALL=1 installs it, BROWSER_REQUIRED=1 fails)
 	@hack/chromium/test.sh
 
 .PHONY: helm-lint

@@ -21,25 +21,31 @@ func TestEnsure(t *testing.T) {
 		chromium string
 		code     int
 		out, err string
+		asked    bool // for an installation
 	}{
-		"takes the one that is named":                      {map[string]string{"mine": "", "chromium": ""}, "DIR/mine", 0, "DIR/mine\n", ""},
-		"refuses a name of nothing":                        {map[string]string{"chromium": ""}, "DIR/mine", 1, "", "is not a program"},
-		"refuses a directory":                              {map[string]string{"chromium": ""}, "DIR", 1, "", "is not a program"},
-		"prefers chromium":                                 {map[string]string{"chromium": "", "chromium-browser": "", "google-chrome": ""}, "", 0, "DIR/chromium\n", ""},
-		"takes the name of another distribution":           {map[string]string{"chromium-browser": "", "google-chrome": ""}, "", 0, "DIR/chromium-browser\n", ""},
-		"takes the vendor's":                               {map[string]string{"google-chrome": ""}, "", 0, "DIR/google-chrome\n", ""},
-		"finds nothing":                                    {map[string]string{"id": root}, "", 3, "", ""},
-		"installs nothing for others than root":            {map[string]string{"id": user, "apt-get": "exit 9"}, "", 3, "", ""},
-		"installs it for root":                             {map[string]string{"id": root, "apt-get": "echo noise; echo >DIR/chromium; chmod +x DIR/chromium"}, "", 0, "DIR/chromium\n", "noise"},
-		"fetches the lists of packages where that is due":  {map[string]string{"id": root, "apt-get": "if test $1 = update; then echo >DIR/lists; exit; fi; test -f DIR/lists && echo >DIR/chromium && chmod +x DIR/chromium"}, "", 0, "DIR/chromium\n", ""},
-		"finds nothing where it cannot be installed":       {map[string]string{"id": root, "apt-get": "exit 100"}, "", 3, "", "could not be installed"},
-		"finds nothing where the package has no such file": {map[string]string{"id": root, "apt-get": "exit 0"}, "", 3, "", ""},
+		"takes the one that is named":                      {map[string]string{"mine": "", "chromium": ""}, "DIR/mine", 0, "DIR/mine\n", "", false},
+		"refuses a name of nothing":                        {map[string]string{"chromium": ""}, "DIR/mine", 1, "", "is not a program", false},
+		"refuses a directory":                              {map[string]string{"chromium": ""}, "DIR", 1, "", "is not a program", false},
+		"prefers chromium":                                 {map[string]string{"chromium": "", "chromium-browser": "", "google-chrome": ""}, "", 0, "DIR/chromium\n", "", false},
+		"takes the name of another distribution":           {map[string]string{"chromium-browser": "", "google-chrome": ""}, "", 0, "DIR/chromium-browser\n", "", false},
+		"takes the vendor's":                               {map[string]string{"google-chrome": ""}, "", 0, "DIR/google-chrome\n", "", false},
+		"finds nothing":                                    {map[string]string{"id": root}, "", 3, "", "", false},
+		"installs nothing for others than root":            {map[string]string{"id": user, "apt-get": "exit 9"}, "", 3, "", "", true},
+		"installs it for root":                             {map[string]string{"id": root, "apt-get": "echo noise; echo >DIR/chromium; chmod +x DIR/chromium"}, "", 0, "DIR/chromium\n", "noise", true},
+		"fetches the lists of packages where that is due":  {map[string]string{"id": root, "apt-get": "if test $7 = update; then echo >DIR/lists; exit; fi; test -f DIR/lists && echo >DIR/chromium && chmod +x DIR/chromium"}, "", 0, "DIR/chromium\n", "", true},
+		"installs nothing that nobody asked for":           {map[string]string{"id": root, "apt-get": "exit 9"}, "", 3, "", "", false},
+		"finds nothing where it cannot be installed":       {map[string]string{"id": root, "apt-get": "exit 100"}, "", 3, "", "could not be installed", true},
+		"finds nothing where the package has no such file": {map[string]string{"id": root, "apt-get": "exit 0"}, "", 3, "", "", true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := machine(t, tc.programs)
 			here := func(text string) string { return strings.ReplaceAll(text, "DIR", dir) }
-			code, out, errs := run(t, dir, "ensure.sh", "CHROMIUM="+here(tc.chromium))
+			env := []string{"CHROMIUM=" + here(tc.chromium)}
+			if tc.asked {
+				env = append(env, "BROWSER_INSTALL=1")
+			}
+			code, out, errs := run(t, dir, "ensure.sh", env...)
 			if code != tc.code || out != here(tc.out) || !strings.Contains(errs, tc.err) {
 				t.Errorf("it exits with %d, prints %q and says %q; want %d, %q and %q", code, out, errs, tc.code, here(tc.out), tc.err)
 			}
@@ -49,7 +55,7 @@ func TestEnsure(t *testing.T) {
 
 // TestTheTestsAreSkipped where there is no browser, and nowhere else. The go of these machines tells what it is asked to do.
 func TestTheTestsAreSkipped(t *testing.T) {
-	const without = "there is no Chromium here, and none could be installed\n"
+	const without = "there is no Chromium here: install the package chromium, or name a browser in CHROMIUM\n"
 	tests := map[string]struct {
 		programs map[string]string
 		env      []string
