@@ -164,7 +164,7 @@ func (b *pageBuilder) add(who *access.Principal) {
 	p := auditpage.Principal{Name: who.Name}
 	var key strings.Builder
 	for i, role := range who.Roles {
-		p.Roles = append(p.Roles, auditpage.Membership{Role: b.roles[role], State: auditpage.State(who.Memberships[i])})
+		p.Roles = append(p.Roles, auditpage.Membership{Role: b.roles[role], State: who.Memberships[i]})
 		fmt.Fprintf(&key, "%d ", b.roles[role])
 	}
 	for _, request := range who.Requests {
@@ -185,7 +185,7 @@ func (b *pageBuilder) profile(who *access.Principal) auditpage.Profile {
 	for i, actions := range b.table.Of(who) {
 		cell := auditpage.Cell{Object: i}
 		for _, action := range actions {
-			a := auditpage.Action{Name: action.Name, Verdict: auditpage.Verdict(action.Verdict)}
+			a := auditpage.Action{Name: action.Name, Verdict: action.Verdict}
 			for _, chain := range action.Chains {
 				a.Via = append(a.Via, b.grant(chain.Source, chain.Doubt))
 			}
@@ -203,7 +203,7 @@ func (b *pageBuilder) grant(s *access.Source, doubt string) int {
 		return i
 	}
 	g := auditpage.Grant{
-		Role: auditpage.NoRole, Source: s.Sort(), Effect: auditpage.Allow, Text: strings.TrimPrefix(s.Text, s.Sort()+" "), State: auditpage.State(s.State),
+		Role: auditpage.NoRole, Source: s.Sort(), Effect: auditpage.Allow, Text: strings.TrimPrefix(s.Text, s.Sort()+" "), State: s.State,
 		Manager: s.Object(), Until: s.Until, Unclear: doubt,
 	}
 	if s.Role != nil {

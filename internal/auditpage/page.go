@@ -5,7 +5,11 @@
 // characters that cannot be seen, or that turn the direction of what follows, are shown by their code point, such as [U+202E].
 package auditpage
 
-import "time"
+import (
+	"time"
+
+	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
+)
 
 // Page is what an auditor looks at: what the roles of a project gave to whom at one moment.
 type Page struct {
@@ -109,37 +113,25 @@ type Missing struct {
 	Manager string
 }
 
-// Effect is what a grant does.
-type Effect string
-
-// The effects.
-const (
-	Allow Effect = "Allow"
-	Deny  Effect = "Deny"
+// The words for what a grant does, what objects say of it, and what came of an action are those of the evaluation.
+type (
+	Effect  = access.Effect
+	State   = access.State
+	Verdict = access.Verdict
 )
 
-// State tells what objects say of a grant or a membership.
-type State string
-
-// The states.
+// Their values.
 const (
-	// Declared: an object has it in its spec.
-	Declared State = "Declared"
-	// Drift: the object that manages it does not have it.
-	Drift State = "Drift"
-	// Unmanaged: no object speaks of it.
-	Unmanaged State = "Unmanaged"
-)
+	Allow = access.Allow
+	Deny  = access.Deny
 
-// Verdict is what came of an action.
-type Verdict string
+	Declared  = access.Declared
+	Drift     = access.Drift
+	Unmanaged = access.Unmanaged
 
-// The verdicts.
-const (
-	Allowed Verdict = "Allowed"
-	Denied  Verdict = "Denied"
-	// Unclear: it depends on a grant of which it cannot be told whether it applies.
-	Unclear Verdict = "Unclear"
+	Allowed = access.Allowed
+	Denied  = access.Denied
+	Unclear = access.Unclear
 )
 
 // The page knows effects, states and verdicts by their place in these lists.

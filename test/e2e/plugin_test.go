@@ -437,23 +437,29 @@ func TestOddManifestsChangeNothing(t *testing.T) {
 	g.Expect(s.writesTo()).To(HaveLen(before))
 }
 
+// entitle gives a user a ClusterRole in the namespace, and the right to read the Secrets there.
+func (s space) entitle(t *testing.T, user, clusterRole string) {
+	t.Helper()
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}
+	create(t, &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}},
+	}, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "secrets"}, Subjects: subjects,
+	}, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: clusterRole},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole}, Subjects: subjects,
+	})
+}
+
 // TestATenantPlans: with the rights of an editor of one namespace, and to its Secret.
 func TestATenantPlans(t *testing.T) {
 	g := NewWithT(t)
 	s := newSpace(t)
 	create(t, s.secret(), s.connection(), s.role("reader", "Select"))
 	g.Eventually(seen(s.role("reader")), timeout, poll).Should(Equal("True/Succeeded Current"))
-	tenant := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "tenant"}}
-	create(t, &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}},
-	}, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "secrets"}, Subjects: tenant,
-	}, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "editor"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-editor"}, Subjects: tenant,
-	})
+	s.entitle(t, "tenant", "maxcompute-operator-editor")
 	path := kubeconfigOf(t, "tenant")
 	for _, args := range [][]string{{"plan", "-f", "-"}, {"plan", "reader"}} {
 		input := ""

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
@@ -50,17 +48,7 @@ func TestWhoCan(t *testing.T) {
 	g.Expect(s.writesTo()).To(HaveLen(before))
 
 	// A tenant may ask, too, with the right to read the Secret of the Connection.
-	tenant := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "auditor"}}
-	create(t, &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{s.secret().Name}, Verbs: []string{"get"}}},
-	}, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "secrets"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "secrets"}, Subjects: tenant,
-	}, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "viewer"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "maxcompute-operator-viewer"}, Subjects: tenant,
-	})
+	s.entitle(t, "auditor", "maxcompute-operator-viewer")
 	asked = s.ask(t, "", append([]string{"what-can", "RAM$corp:alice", "--kubeconfig", kubeconfigOf(t, "auditor")}, flags...)...)
 	g.Expect(asked.code).To(Equal(0), "%s", asked)
 	g.Expect(asked.out).To(ContainSubstring(s.namespace + "/reader"))
