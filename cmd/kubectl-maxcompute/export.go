@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
@@ -104,6 +106,9 @@ func (o *exportOptions) describe(ctx context.Context, from *controllers.Previewe
 	for _, kind := range o.kinds {
 		found, err := from.Describe(ctx, estate, kind, o.progress(kind))
 		if ctx.Err() != nil {
+			if onTerminal(o.streams.ErrOut) {
+				say(o.streams.ErrOut, "\n")
+			}
 			return so, ctx.Err()
 		}
 		if err != nil {
@@ -159,25 +164,35 @@ type header struct {
 	Spec any `json:"spec"`
 }
 
+// maxRemembered is how long a manifest may be that kubectl apply can keep in an annotation, as it does unless it is told to apply on the
+// server's side. It leaves room for what else is in annotations.
+const maxRemembered = validation.TotalAnnotationSizeLimitB - 1024
+
 // manifestFor writes an object and, above it, what it cannot say. What no object can name is all remarks.
 func manifestFor(kind, name string, d controllers.Described) (exported, error) {
-	var b bytes.Buffer
-	for _, remark := range d.Remarks {
-		// One line, whatever the cloud's names hold.
-		fmt.Fprintf(&b, "# %s\n", oneLine(remark))
-	}
-	file := exported{file: strings.ToLower(kind) + "-" + name + ".yaml"}
+	var text []byte
+	remarks := d.Remarks
 	if d.Object != nil {
 		h := header{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}, Spec: reflect.ValueOf(d.Object).Elem().FieldByName("Spec").Interface()}
 		h.Metadata.Name = name
-		text, err := yaml.Marshal(h)
+		document, err := json.Marshal(h)
+		if err == nil {
+			text, err = yaml.JSONToYAML(document)
+		}
 		if err != nil {
 			return exported{}, fmt.Errorf("write %s %s: %w", kind, d.Name, err)
 		}
-		b.Write(text)
+		if len(document) > maxRemembered {
+			remarks = append(slices.Clip(remarks), "too long for kubectl apply to remember: apply it with --server-side")
+		}
 	}
-	file.text = b.String()
-	return file, nil
+	var b bytes.Buffer
+	for _, remark := range remarks {
+		// One line, whatever the cloud's names hold.
+		fmt.Fprintf(&b, "# %s\n", oneLine(remark))
+	}
+	b.Write(text)
+	return exported{file: strings.ToLower(kind) + "-" + name + ".yaml", text: b.String()}, nil
 }
 
 // names gives objects of one kind names that Kubernetes takes, no two the same.

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/controllers"
 )
 
 // TestNames: whatever things are called in the cloud, Kubernetes takes their names, and no two are the same.
@@ -26,6 +32,33 @@ func TestNames(t *testing.T) {
 	}
 	if given["bi-reader"] != "bi_reader" || given["partner-proj-shared-pkg"] == "" {
 		t.Errorf("names are %v", given)
+	}
+}
+
+// TestManifests: remarks are comments of a line each, whatever they hold, and what no object can name is nothing but them.
+func TestManifests(t *testing.T) {
+	crowd := &v1alpha1.ProjectRole{}
+	for i := range 1000 {
+		crowd.Spec.Members = append(crowd.Spec.Members, fmt.Sprintf("RAM$corp:%s_%d", strings.Repeat("u", 246), i))
+	}
+	for name, tc := range map[string]struct {
+		described controllers.Described
+		want      []string
+	}{
+		"with remarks":      {controllers.Described{Object: &v1alpha1.ProjectRole{}, Remarks: []string{"left out: \"a\nkind: b\""}}, []string{`# left out: "a kind: b"`, "apiVersion: maxcompute-operator.io/v1alpha1"}},
+		"without an object": {controllers.Described{Name: "角色", Remarks: []string{"no object can name it"}}, []string{"# no object can name it"}},
+		"too long":          {controllers.Described{Object: crowd}, []string{"# too long for kubectl apply to remember: apply it with --server-side", "apiVersion: maxcompute-operator.io/v1alpha1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := manifestFor("ProjectRole", "r", tc.described)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.Split(strings.TrimSpace(got.text), "\n")
+			if diff := gocmp.Diff(tc.want, lines[:len(tc.want)]); diff != "" || tc.described.Object == nil && len(lines) > len(tc.want) {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -112,26 +112,25 @@ func (o *planOptions) run(ctx context.Context, names []string) error {
 	if err := printer.print(report); err != nil {
 		return err
 	}
-	switch {
-	case report.Summary.Blocked > 0:
-		o.complain(report)
-		return exitCode(exitError)
-	case report.Summary.Changes > 0:
-		return exitCode(exitChanges)
-	}
-	return nil
+	return o.ended(report)
 }
 
-// complain says why the command fails where people and CI look for that, whatever becomes of the report.
-func (o *planOptions) complain(r Report) {
+// ended is how the command ends. Why it fails is said where people and CI look for that, whatever becomes of the report.
+func (o *planOptions) ended(r Report) error {
 	for _, object := range r.Objects {
 		if object.Blocked {
 			say(o.streams.ErrOut, "Error: %s\n", object.complaint())
 		}
 	}
-	if r.Summary.Blocked > 1 {
-		say(o.streams.ErrOut, "Error: %d of %s would not be worked on\n", r.Summary.Blocked, number(r.Summary.Objects, "object"))
+	switch {
+	case r.Summary.Blocked > 1:
+		return fmt.Errorf("%d of %s would not be worked on", r.Summary.Blocked, number(r.Summary.Objects, "object"))
+	case r.Summary.Blocked > 0:
+		return exitCode(exitError)
+	case r.Summary.Changes > 0:
+		return exitCode(exitChanges)
 	}
+	return nil
 }
 
 // previewer looks at the cloud as the operator would, around a view.
