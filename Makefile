@@ -138,7 +138,7 @@ fuzz: ## Fuzz the laws of access control lists, each for FUZZTIME (20s)
 
 .PHONY: bench
 bench: ## Take the measurements of docs/performance.md
-	go test -run '^$$' -bench . -benchmem ./internal/acl
+	go test -run '^$$' -bench . -benchmem ./internal/acl ./internal/access
 	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go run ./test/bench $(BENCH_ARGS)
 
 .PHONY: chaos

@@ -194,23 +194,26 @@ func (s *Source) candidates(q question) []string {
 	if reach, _ := s.scope.On(q.resources); reach == acl.Outside {
 		return nil
 	}
-	actions := slices.Clone(q.Kind.Actions())
+	known := q.Kind.Actions()
 	names, except := s.scope.Actions()
-	if except {
-		if q.Kind == "" {
-			actions = []string{"(all but " + strings.Join(names, ", ") + ")"}
-		}
-		return actions
+	switch {
+	case except && q.Kind == "":
+		return []string{"(all but " + strings.Join(names, ", ") + ")"}
+	case except:
+		return known
 	}
+	var more []string
 	for _, name := range names {
-		name = strings.TrimPrefix(name, "odps:")
+		name = q.Kind.SpellAction(strings.TrimPrefix(name, "odps:"))
 		// What stands for many has been written out, unless nothing is known of the kind.
-		if q.Kind == "" || !strings.Contains(name, "*") && name != "all" {
-			actions = append(actions, q.Kind.SpellAction(name))
+		if q.Kind == "" || !strings.Contains(name, "*") && name != "all" && !slices.Contains(known, name) {
+			more = append(more, name)
 		}
 	}
-	slices.Sort(actions)
-	return slices.Compact(actions)
+	if more == nil {
+		return known
+	}
+	return slices.Concat(known, more)
 }
 
 // objects are what the source names.

@@ -46,7 +46,10 @@ type scenario struct {
 	run  func(*bench, context.Context) error
 }
 
-var scenarios = []scenario{{"converge", (*bench).converge}, {"export", (*bench).export}, {"quota", (*bench).quota}, {"resync", (*bench).resync}, {"scale", (*bench).scale}}
+var scenarios = []scenario{
+	{"converge", (*bench).converge}, {"export", (*bench).export}, {"questions", (*bench).questions}, {"quota", (*bench).quota},
+	{"resync", (*bench).resync}, {"scale", (*bench).scale},
+}
 
 type bench struct {
 	*testbed.Testbed
