@@ -49,50 +49,65 @@ func (h *harness) whoCan(reading *controllers.Reading) access.Answer {
 	return reading.WhoCan("Select", ordersTable)
 }
 
-// TestPoliciesComeFromWhereTheyCanBeTrusted: the list of roles has a place for policies, and nobody knows whether the service fills it in.
-func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
-	withoutPolicies := regexp.MustCompile(`"policy":"[^"\\]*(\\.[^"\\]*)*",`)
-	withoutACLs := regexp.MustCompile(`"acl":\{[^{}]*(\{[^{}]*\}[^{}]*)*\}`)
-	emptied := func(patterns ...*regexp.Regexp) func(string) string {
-		return func(body string) string {
-			if !strings.Contains(body, `"roles":[`) {
-				return body
-			}
-			for _, pattern := range patterns {
-				body = pattern.ReplaceAllString(body, `"nothing":""`+map[bool]string{true: ",", false: ""}[pattern == withoutPolicies])
-			}
-			return body
+var (
+	policiesOfAList = regexp.MustCompile(`"policy":"[^"\\]*(\\.[^"\\]*)*",`)
+	aclsOfAList     = regexp.MustCompile(`"acl":\{[^{}]*(\{[^{}]*\}[^{}]*)*\}`)
+)
+
+// withoutPolicies takes the policies out of a list of roles, withoutDetails the ACLs, too.
+func withoutPolicies(body string) string {
+	if !strings.Contains(body, `"roles":[`) {
+		return body
+	}
+	return policiesOfAList.ReplaceAllString(body, "")
+}
+
+func withoutDetails(body string) string {
+	if !strings.Contains(body, `"roles":[`) {
+		return body
+	}
+	return aclsOfAList.ReplaceAllString(withoutPolicies(body), `"nothing":""`)
+}
+
+// inhabit makes roles, each with a member of its name: one with nothing, one with an ACL and, if wanted, one with both and one with a
+// policy.
+func (h *harness) inhabit(both, policyOnly bool) {
+	h.t.Helper()
+	roles := map[string]bool{"bare": true, "plain": true, "both": both, "policyonly": policyOnly}
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
+		if !roles[role] {
+			continue
+		}
+		h.must(h.cloud.CreateRole(project, role, "resource"))
+		h.must(h.cloud.AddMembers(project, role, "RAM$corp:"+role))
+		if role == "plain" || role == "both" {
+			h.must(h.cloud.Grant(project, role, onOrders))
+		}
+		if role == "both" || role == "policyonly" {
+			h.must(h.cloud.SetPolicy(project, role, policyOf("odps:Select", "tables/ord*")))
 		}
 	}
+}
+
+// TestPoliciesComeFromWhereTheyCanBeTrusted: the list of roles has a place for policies, and nobody knows whether the service fills it in.
+func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
 	for name, c := range map[string]struct {
 		both, policyOnly bool // there is a role with an ACL and a policy, and one with a policy alone
 		rewrite          func(string) string
 		want             []string // the roles whose policies are read
 	}{
 		"a list that shows a policy tells them all":                    {both: true, policyOnly: true},
-		"a list without policies and ACLs tells nothing":               {both: true, policyOnly: true, rewrite: emptied(withoutPolicies, withoutACLs), want: []string{"bare", "both", "plain", "policyonly"}},
-		"a list without policies is found out by a role with just one": {both: true, policyOnly: true, rewrite: emptied(withoutPolicies), want: []string{"bare", "both", "plain", "policyonly"}},
+		"a list without policies and ACLs tells nothing":               {both: true, policyOnly: true, rewrite: withoutDetails, want: []string{"bare", "both", "plain", "policyonly"}},
+		"a list without policies is found out by a role with just one": {both: true, policyOnly: true, rewrite: withoutPolicies, want: []string{"bare", "both", "plain", "policyonly"}},
 		"a list of other ACLs tells nothing": {both: true, rewrite: func(body string) string {
-			return strings.ReplaceAll(emptied(withoutPolicies)(body), `"name":"orders","actions"`, `"name":"others","actions"`)
+			return strings.ReplaceAll(withoutPolicies(body), `"name":"orders","actions"`, `"name":"others","actions"`)
 		}, want: []string{"bare", "both", "plain"}},
 		"a list with ACLs and no policy is tried on bare roles": {want: []string{"bare"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
 			h.foreign = true
-			for _, role := range []string{"bare", "plain", "both", "policyonly"} {
-				if role == "both" && !c.both || role == "policyonly" && !c.policyOnly {
-					continue
-				}
-				h.must(h.cloud.CreateRole(project, role, "resource"))
-				h.must(h.cloud.AddMembers(project, role, "RAM$corp:"+role))
-				if role == "plain" || role == "both" {
-					h.must(h.cloud.Grant(project, role, onOrders))
-				}
-				if role == "both" || role == "policyonly" {
-					h.must(h.cloud.SetPolicy(project, role, policyOf("odps:Select", "tables/ord*")))
-				}
-			}
+			h.inhabit(c.both, c.policyOnly)
 			h.cloud.ResetJournal()
 			h.rewrite = c.rewrite
 			reading := h.access()

@@ -194,55 +194,60 @@ func (b *bruteForce) applies(s accessStatement, action, schema, table string) bo
 	return b.anyCovers(s.actions, actions...) && b.anyCovers(s.resources, tables...)
 }
 
+// tally is what somebody was given and denied.
+type tally struct{ super, gives, denies, perhapsGives, perhapsDenies bool }
+
+// counts tells what having a role means for an action on a table.
+func (b *bruteForce) counts(role accessRole, action, schema, table string) (t tally) {
+	t.super, t.gives = role.name == "super_administrator", role.name == "admin"
+	for _, g := range role.grants {
+		same := strings.EqualFold(g.schema, schema) && (g.table == "*" || strings.EqualFold(g.table, table))
+		if same && (strings.EqualFold(g.action, action) || g.action == "All" && action != "Download") {
+			t.gives = true
+		}
+	}
+	for _, s := range role.statements {
+		if !b.applies(s, action, schema, table) {
+			continue
+		}
+		switch uncertain := s.conditional || role.admin; {
+		case s.deny && uncertain:
+			t.perhapsDenies = true
+		case s.deny:
+			t.denies = true
+		case uncertain:
+			t.perhapsGives = true
+		default:
+			t.gives = true
+		}
+	}
+	return t
+}
+
 // answer is the verdict on each principal that has to do with it.
 func (b *bruteForce) answer(action, schema, table string) map[string]access.Verdict {
-	super, gives, denies, perhapsGives, perhapsDenies := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	tallies := map[string]tally{}
 	for _, role := range b.roles {
-		var into []map[string]bool
-		switch role.name {
-		case "super_administrator":
-			into = append(into, super)
-		case "admin":
-			into = append(into, gives)
-		}
-		for _, g := range role.grants {
-			same := strings.EqualFold(g.schema, schema) && (g.table == "*" || strings.EqualFold(g.table, table))
-			if same && (strings.EqualFold(g.action, action) || g.action == "All" && action != "Download") {
-				into = append(into, gives)
-			}
-		}
-		for _, s := range role.statements {
-			switch uncertain := s.conditional || role.admin; {
-			case !b.applies(s, action, schema, table):
-			case s.deny && uncertain:
-				into = append(into, perhapsDenies)
-			case s.deny:
-				into = append(into, denies)
-			case uncertain:
-				into = append(into, perhapsGives)
-			default:
-				into = append(into, gives)
-			}
-		}
-		for _, set := range into {
-			for _, member := range role.members {
-				set[strings.ToLower(member)] = true
+		t := b.counts(role, action, schema, table)
+		for _, member := range role.members {
+			all := tallies[strings.ToLower(member)]
+			tallies[strings.ToLower(member)] = tally{
+				all.super || t.super, all.gives || t.gives, all.denies || t.denies, all.perhapsGives || t.perhapsGives, all.perhapsDenies || t.perhapsDenies,
 			}
 		}
 	}
 	verdicts := map[string]access.Verdict{}
-	for _, set := range []map[string]bool{super, gives, perhapsGives} {
-		for who := range set {
-			switch {
-			case super[who]:
-				verdicts[who] = access.Allowed
-			case denies[who]:
-				verdicts[who] = access.Denied
-			case gives[who] && !perhapsDenies[who]:
-				verdicts[who] = access.Allowed
-			default:
-				verdicts[who] = access.Unclear
-			}
+	for who, t := range tallies {
+		switch {
+		case !t.super && !t.gives && !t.perhapsGives:
+		case t.super:
+			verdicts[who] = access.Allowed
+		case t.denies:
+			verdicts[who] = access.Denied
+		case t.gives && !t.perhapsDenies:
+			verdicts[who] = access.Allowed
+		default:
+			verdicts[who] = access.Unclear
 		}
 	}
 	return verdicts

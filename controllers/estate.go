@@ -76,7 +76,10 @@ func (p *Previewer) Describe(ctx context.Context, e Estate, kind string, progres
 // patiently reads something, and again if the service refuses it for the rate of calls: others use the account's rate, too. That is no
 // failure yet, and the account's limiter has the next call wait.
 func patiently(read func() error) {
-	for attempt := 1; cloud.IsThrottled(read()) && attempt < attempts; attempt++ {
+	for range attempts {
+		if !cloud.IsThrottled(read()) {
+			return
+		}
 	}
 }
 

@@ -193,7 +193,7 @@ func (b *answers) add(key, name string, c Chain) {
 func (b *answers) holders() []Holder {
 	var list []Holder
 	for _, h := range b.found {
-		if verdict, any := decide(h.Chains); any {
+		if verdict, given := decide(h.Chains); given {
 			h.Verdict = verdict
 			list = append(list, *h)
 		}
@@ -202,8 +202,8 @@ func (b *answers) holders() []Holder {
 	return list
 }
 
-// decide weighs what gives against what denies; any tells whether something gives at all.
-func decide(chains []Chain) (verdict Verdict, any bool) {
+// decide weighs what gives against what denies; given tells whether something gives at all.
+func decide(chains []Chain) (verdict Verdict, given bool) {
 	var gives, denies, perhapsGives, perhapsDenies bool
 	for _, c := range chains {
 		switch {

@@ -172,7 +172,7 @@ func (t *Table) Of(who *Principal) [][]Action {
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(found)) {
-			if verdict, any := decide(found[name]); any {
+			if verdict, given := decide(found[name]); given {
 				actions[i] = append(actions[i], Action{Name: name, Verdict: verdict, Chains: found[name]})
 			}
 		}

@@ -55,10 +55,10 @@ var segments = map[acl.Kind]string{
 // "default".
 func (o Object) resources(project string) []string {
 	base := acl.ResourcePrefix + "projects/" + strings.ToLower(project)
-	switch {
-	case o.Kind == "":
+	switch o.Kind {
+	case "":
 		return []string{acl.ResourcePrefix + o.Name}
-	case o.Kind == acl.Project:
+	case acl.Project:
 		return []string{base}
 	}
 	names := []string{base + "/" + segments[o.Kind] + o.Name}

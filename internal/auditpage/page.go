@@ -113,12 +113,14 @@ type Missing struct {
 	Manager string
 }
 
-// The words for what a grant does, what objects say of it, and what came of an action are those of the evaluation.
-type (
-	Effect  = access.Effect
-	State   = access.State
-	Verdict = access.Verdict
-)
+// Effect is what a grant does.
+type Effect = access.Effect
+
+// State is what objects say of a grant or a membership.
+type State = access.State
+
+// Verdict is what came of an action.
+type Verdict = access.Verdict
 
 // Their values.
 const (
