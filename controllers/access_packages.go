@@ -10,6 +10,9 @@ import (
 
 // ReadPackages reads the packages that the project shares, and those of other projects that are installed in it.
 func (r *Reading) ReadPackages(ctx context.Context, created, installed bool) error {
+	if !created && !installed {
+		return nil
+	}
 	packages, err := r.account.MaxCompute.ListPackages(ctx, r.Name)
 	if err != nil {
 		r.Problems = append(r.Problems, r.account.Noticed(err))

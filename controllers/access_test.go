@@ -238,19 +238,24 @@ func (b *bruteForce) answer(action, schema, table string) map[string]access.Verd
 	}
 	verdicts := map[string]access.Verdict{}
 	for who, t := range tallies {
-		switch {
-		case !t.super && !t.gives && !t.perhapsGives:
-		case t.super:
-			verdicts[who] = access.Allowed
-		case t.denies:
-			verdicts[who] = access.Denied
-		case t.gives && !t.perhapsDenies:
-			verdicts[who] = access.Allowed
-		default:
-			verdicts[who] = access.Unclear
+		if t.super || t.gives || t.perhapsGives {
+			verdicts[who] = t.verdict()
 		}
 	}
 	return verdicts
+}
+
+// verdict is that on somebody to whom something gives it.
+func (t tally) verdict() access.Verdict {
+	switch {
+	case t.super:
+		return access.Allowed
+	case t.denies:
+		return access.Denied
+	case t.gives && !t.perhapsDenies:
+		return access.Allowed
+	}
+	return access.Unclear
 }
 
 // silently tells nobody how far it is.

@@ -141,9 +141,12 @@ func objectReport(project string, h access.Holding) ObjectReport {
 	return r
 }
 
+// reads is the action that it takes to use a package.
+const reads = "Read"
+
 // packageReports are the packages that somebody may read by what is held: one, or all that a pattern covers.
 func packageReports(p *access.Project, h access.Holding) []PackageReport {
-	i := slices.IndexFunc(h.Actions, func(a access.Action) bool { return a.Name == access.PackageAction })
+	i := slices.IndexFunc(h.Actions, func(a access.Action) bool { return a.Name == reads })
 	if h.Object.Kind != acl.Package || i < 0 || h.Actions[i].Verdict == access.Denied {
 		return nil
 	}

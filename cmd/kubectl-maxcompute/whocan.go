@@ -115,21 +115,17 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	if err := reading.ReadPackages(ctx, o.sourceProject == "" && object.Kind.HasSchema(), o.sourceProject != ""); err != nil {
 		return err
 	}
-	ask := func() access.Answer { return reading.WhoCan(action, object) }
-	var concerned []*access.Role
-	if o.sourceProject == "" {
-		concerned = reading.Concerned(action, object)
-	} else {
-		ask = func() access.Answer { return reading.WhoCanThrough(o.sourceProject, action, object) }
-		for _, pkg := range reading.Through(o.sourceProject, action, object) {
-			concerned = append(concerned, reading.Concerned(access.PackageAction, pkg)...)
+	ask, concerned := reading.WhoCan, reading.Concerned
+	if o.sourceProject != "" {
+		ask = func(action string, object access.Object) access.Answer { return reading.WhoCanThrough(o.sourceProject, action, object) }
+		concerned = func(action string, object access.Object) []*access.Role {
+			return reading.ConcernedThrough(o.sourceProject, action, object)
 		}
-		concerned = uniqueRoles(concerned)
 	}
-	if err := reading.ReadMembers(ctx, concerned); err != nil {
+	if err := reading.ReadMembers(ctx, concerned(action, object)); err != nil {
 		return err
 	}
-	answer := ask()
+	answer := ask(action, object)
 	report := WhoCanReport{
 		Project: o.project, SourceProject: o.sourceProject, Action: action, Kind: string(object.Kind), SchemaName: object.Schema, Name: object.Name,
 		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen), Problems: problemsOf(reading),
@@ -166,15 +162,6 @@ func (o *whoCanOptions) question(action, name string) (string, access.Object, er
 		return "", access.Object{}, fmt.Errorf("write table %s without project and schema: they are said by --project and --schema", name)
 	}
 	return kind.Actions()[i], access.NewObject(kind, o.schema, name), nil
-}
-
-func uniqueRoles(roles []*access.Role) []*access.Role {
-	seen := map[*access.Role]bool{}
-	return slices.DeleteFunc(roles, func(r *access.Role) bool {
-		had := seen[r]
-		seen[r] = true
-		return had
-	})
 }
 
 func (o *whoCanOptions) print(report WhoCanReport, object access.Object) error {

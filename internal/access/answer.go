@@ -80,22 +80,26 @@ func (p *Project) WhoCanThrough(sourceProject, action string, o Object) Answer {
 	b := &answers{found: map[string]*Holder{}}
 	for _, installed := range p.through(sourceProject, action, o) {
 		name := installed.String()
-		p.gather(b, PackageAction, NewObject(acl.Package, "", name), name)
+		p.gather(b, packageAction, NewObject(acl.Package, "", name), name)
 	}
 	return Answer{Holders: b.holders(), Unseen: b.unseen}
 }
 
-// PackageAction is what it takes to use a package.
-const PackageAction = "Read"
+// packageAction is what it takes to use a package.
+const packageAction = "Read"
 
 // String names the package as other projects do.
 func (i Installed) String() string { return i.SourceProject + "." + i.Name }
 
-// Through are the objects by which somebody comes to an object of another project: the packages that hold it.
-func (p *Project) Through(sourceProject, action string, o Object) []Object {
-	var found []Object
+// ConcernedThrough returns the roles that matter to WhoCanThrough, each once.
+func (p *Project) ConcernedThrough(sourceProject, action string, o Object) []*Role {
+	var found []*Role
 	for _, installed := range p.through(sourceProject, action, o) {
-		found = append(found, NewObject(acl.Package, "", installed.String()))
+		for _, r := range p.Concerned(packageAction, NewObject(acl.Package, "", installed.String())) {
+			if !slices.Contains(found, r) {
+				found = append(found, r)
+			}
+		}
 	}
 	return found
 }

@@ -55,10 +55,10 @@ var segments = map[acl.Kind]string{
 // "default".
 func (o Object) resources(project string) []string {
 	base := acl.ResourcePrefix + "projects/" + strings.ToLower(project)
-	switch o.Kind {
-	case "":
+	if o.Kind == "" {
 		return []string{acl.ResourcePrefix + o.Name}
-	case acl.Project:
+	}
+	if o.Kind == acl.Project {
 		return []string{base}
 	}
 	names := []string{base + "/" + segments[o.Kind] + o.Name}

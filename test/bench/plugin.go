@@ -38,7 +38,7 @@ func (b *bench) runPlugin(ctx context.Context, args ...string) (run pluginRun, e
 		return run, fmt.Errorf("build the plugin: %w\n%s", err, out)
 	}
 	args = append(args, "--kubeconfig", os.DevNull, "--connection-file", file, "--connection", "prod", "--allow-insecure-endpoints")
-	command := exec.CommandContext(ctx, plugin, args...) //nolint:gosec // it was built above
+	command := exec.CommandContext(ctx, plugin, args...)
 	command.Env = append(os.Environ(), "ALIBABA_CLOUD_ACCESS_KEY_ID="+fakecloud.DefaultAccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+fakecloud.DefaultAccessKeySecret)
 	command.Stderr = os.Stderr
 	started := time.Now()
