@@ -117,7 +117,9 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	}
 	ask, concerned := reading.WhoCan, reading.Concerned
 	if o.sourceProject != "" {
-		ask = func(action string, object access.Object) access.Answer { return reading.WhoCanThrough(o.sourceProject, action, object) }
+		ask = func(action string, object access.Object) access.Answer {
+			return reading.WhoCanThrough(o.sourceProject, action, object)
+		}
 		concerned = func(action string, object access.Object) []*access.Role {
 			return reading.ConcernedThrough(o.sourceProject, action, object)
 		}
