@@ -143,12 +143,12 @@ func (t terms) speakOf(names []string) bool {
 // unbounded tells of terms that are all there are because none was named.
 func (t terms) unbounded() bool { return t.other && len(t.except) == 0 }
 
-// folded are the terms in lower case.
+// folded are the terms in lower case, as names in an ACL are: a Deny must not miss what an entry gives.
 func (t terms) folded() terms {
 	lower := func(names []string) []string {
 		out := make([]string, len(names))
 		for i, name := range names {
-			out[i] = fold(name)
+			out[i] = strings.ToLower(name)
 		}
 		return out
 	}
