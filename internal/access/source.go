@@ -136,7 +136,8 @@ type question struct {
 	Object
 	resources []string
 	action    string
-	actions   []string
+	// name is how policies call the action, word what else stands for it there; empty if nothing does.
+	name, word string
 }
 
 func (p *Project) about(o Object) question {
@@ -145,9 +146,9 @@ func (p *Project) about(o Object) question {
 
 // asking is the question for an action, spelt as the vendor does.
 func (q question) asking(action string) question {
-	q.action, q.actions = action, []string{"odps:" + strings.ToLower(action)}
+	q.action, q.name, q.word = action, "odps:"+strings.ToLower(action), ""
 	if q.Kind.InAll(action) {
-		q.actions = append(q.actions, "odps:all")
+		q.word = "odps:all"
 	}
 	return q
 }
@@ -168,7 +169,7 @@ func (s *Source) reach(q question) (acl.Reach, string) {
 		}
 		return s.doubted(acl.Inside, "")
 	}
-	return s.doubted(s.scope.Reach(q.actions, q.resources))
+	return s.doubted(s.scope.Reach(q.name, q.word, q.resources))
 }
 
 // doubted is a reach as far as the source can be relied on at all.

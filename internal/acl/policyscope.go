@@ -71,10 +71,11 @@ func (s Statement) doubt() string {
 	return ""
 }
 
-// Reach tells whether the statement speaks of an action on an object, each by all names that it has, in lower case, such as odps:select
-// and acs:odps:*:projects/p/tables/t. The reason is why that cannot be told.
-func (s Scope) Reach(actions, resources []string) (reach Reach, reason string) {
-	if !s.actions.speakOf(actions) {
+// Reach tells whether the statement speaks of an action on an object, which has several names, all in lower case, such as odps:select
+// and acs:odps:*:projects/p/tables/t. word is what else stands for the action where it is spelt out, such as odps:all, and empty if nothing
+// does: a pattern stands for the names of actions, so odps:a* is not Select. The reason is why that cannot be told.
+func (s Scope) Reach(action, word string, resources []string) (reach Reach, reason string) {
+	if !s.actions.speakOf(action, word) {
 		return Outside, ""
 	}
 	return s.On(resources)
@@ -135,9 +136,12 @@ func (d Document) Doubt() string {
 	return ""
 }
 
-// speakOf tells whether the terms cover what has some names.
-func (t terms) speakOf(names []string) bool {
-	return matchAny(t.names, names) || t.other && !matchAny(t.except, names)
+// speakOf tells whether the terms cover a name, which a word can stand for.
+func (t terms) speakOf(name, word string) bool {
+	among := func(terms []string) bool {
+		return matchAny(terms, []string{name}) || word != "" && slices.Contains(terms, word)
+	}
+	return among(t.names) || t.other && !among(t.except)
 }
 
 // unbounded tells of terms that are all there are because none was named.
