@@ -197,13 +197,33 @@ func (b *answers) add(key, name string, c Chain) {
 func (b *answers) holders() []Holder {
 	var list []Holder
 	for _, h := range b.found {
-		if verdict, given := decide(h.Chains); given {
+		if verdict, given := decideAll(h.Chains); given {
 			h.Verdict = verdict
 			list = append(list, *h)
 		}
 	}
 	slices.SortFunc(list, func(a, b Holder) int { return cmp.Compare(a.Principal, b.Principal) })
 	return list
+}
+
+// decideAll is decide for chains of several packages: each is a way of its own, and the best one counts.
+func decideAll(chains []Chain) (best Verdict, given bool) {
+	ways := map[string][]Chain{}
+	for _, c := range chains {
+		ways[c.Package] = append(ways[c.Package], c)
+	}
+	verdicts := map[Verdict]bool{}
+	for _, way := range ways {
+		if verdict, gives := decide(way); gives {
+			verdicts[verdict] = true
+		}
+	}
+	for _, verdict := range []Verdict{Allowed, Unclear, Denied} {
+		if verdicts[verdict] {
+			return verdict, true
+		}
+	}
+	return Denied, false
 }
 
 // decide weighs what gives against what denies; given tells whether something gives at all.

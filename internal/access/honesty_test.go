@@ -21,3 +21,34 @@ func TestNamesCompareInOneWay(t *testing.T) {
 		})
 	}
 }
+
+// packages is a project whose readers come to table t of another one by two packages.
+func packages(roles ...*access.Role) *access.Project {
+	contents := acl.NewSet(table("t", "Select"))
+	return &access.Project{Name: "p", Roles: roles, Installed: []access.Installed{
+		{SourceProject: "src", Name: "one", Contents: contents}, {SourceProject: "src", Name: "two", Contents: contents},
+	}}
+}
+
+func onPackages(name string) acl.Set {
+	return acl.NewSet(acl.Grant{Kind: acl.Package, Name: name, Actions: []string{"Read"}})
+}
+
+// TestPackagesAreWaysOfTheirOwn: what denies one of them denies no other.
+func TestPackagesAreWaysOfTheirOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		deny string
+		want access.Verdict
+	}{
+		"one of two is denied": {"src.one", access.Allowed},
+		"both are denied":      {"src.*", access.Denied},
+		"neither is denied":    {"src.three", access.Allowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := packages(held(access.NewRole("r", false, onPackages("src.*"), policy(t, statement("Deny", "odps:Read", "packages/"+c.deny)), nil), "ALIYUN$a"))
+			if got := verdicts(p.WhoCanThrough("src", "Select", access.NewObject(acl.Table, "", "t"))); got["ALIYUN$a"] != c.want {
+				t.Errorf("the verdict is %q, want %q", got["ALIYUN$a"], c.want)
+			}
+		})
+	}
+}
