@@ -99,7 +99,7 @@ func (o *projectOptions) whatCan(ctx context.Context, principal string) error {
 		return err
 	}
 	holdings, who := reading.WhatCan(principal)
-	if slices.ContainsFunc(holdings, func(h access.Holding) bool { return h.Object.Kind == acl.Package }) {
+	if slices.ContainsFunc(holdings, mayBePackage) {
 		if err := reading.ReadPackages(ctx, false, true); err != nil {
 			return err
 		}
@@ -117,10 +117,10 @@ func (o *projectOptions) whatCan(ctx context.Context, principal string) error {
 			}
 			report.Roles = append(report.Roles, m)
 		}
+		report.Packages = packageReports(reading.Project, who)
 	}
 	for _, h := range holdings {
 		report.Objects = append(report.Objects, objectReport(o.project, h))
-		report.Packages = append(report.Packages, packageReports(reading.Project, h)...)
 	}
 	for _, role := range reading.Roles {
 		if !role.MembersKnown() {
@@ -133,6 +133,9 @@ func (o *projectOptions) whatCan(ctx context.Context, principal string) error {
 	return o.finish(reading)
 }
 
+// mayBePackage tells of packages, and of resources of a policy that name no kind of objects: packages may be among them.
+func mayBePackage(h access.Holding) bool { return h.Object.Kind == acl.Package || h.Object.Kind == "" }
+
 func objectReport(project string, h access.Holding) ObjectReport {
 	r := ObjectReport{Kind: string(h.Object.Kind), SchemaName: h.Object.Schema, Name: h.Object.Name}
 	for _, action := range h.Actions {
@@ -141,21 +144,15 @@ func objectReport(project string, h access.Holding) ObjectReport {
 	return r
 }
 
-// reads is the action that it takes to use a package.
-const reads = "Read"
-
-// packageReports are the packages that somebody may read by what is held: one, or all that a pattern covers.
-func packageReports(p *access.Project, h access.Holding) []PackageReport {
-	i := slices.IndexFunc(h.Actions, func(a access.Action) bool { return a.Name == reads })
-	if h.Object.Kind != acl.Package || i < 0 || h.Actions[i].Verdict == access.Denied {
-		return nil
-	}
-	var list []PackageReport
+// packageReports are the packages that somebody may read.
+func packageReports(p *access.Project, who *access.Principal) []PackageReport {
+	list := []PackageReport{}
 	for _, installed := range p.Installed {
-		if !acl.Matches(h.Object.Name, strings.ToLower(installed.String())) {
+		verdict, given := p.Reads(who, installed)
+		if !given || verdict == access.Denied {
 			continue
 		}
-		r := PackageReport{Package: installed.String(), Verdict: string(h.Actions[i].Verdict), Holds: []EntryReport{}}
+		r := PackageReport{Package: installed.String(), Verdict: string(verdict), Holds: []EntryReport{}}
 		for _, entry := range installed.Contents.Grants() {
 			r.Holds = append(r.Holds, EntryReport{Kind: string(entry.Kind), SchemaName: entry.Schema, Name: entry.Name, Actions: entry.Actions})
 		}

@@ -93,6 +93,11 @@ func (p *Project) whatCan(who *Principal) []Holding {
 	return holdings
 }
 
+// Reads tells whether a principal may read a package, by whatever; given tells whether something gives that at all.
+func (p *Project) Reads(who *Principal, installed Installed) (verdict Verdict, given bool) {
+	return decide(reaching(who.sources(), p.about(NewObject(acl.Package, "", installed.String())).asking(packageAction)))
+}
+
 func (w *Principal) membership(r *Role) State {
 	if i := slices.Index(w.Roles, r); i >= 0 {
 		return w.Memberships[i]
@@ -120,11 +125,11 @@ type touch struct {
 // mayGive tells of everything but a Deny: where nothing else is, nothing has to be weighed.
 func (t touch) mayGive() bool { return t.chain.Effect != Deny }
 
-// Table makes the table of all that the roles and requests of the project name.
+// Table makes the table of all that the roles and requests of the project name. Built-in roles name nothing of their own.
 func (p *Project) Table() *Table {
 	var all []*Source
 	for _, r := range p.Roles {
-		all = append(all, r.sources...)
+		all = append(all, slices.DeleteFunc(slices.Clone(r.sources), func(s *Source) bool { return s.builtIn })...)
 	}
 	for _, r := range p.Requests {
 		all = append(all, r.sources...)

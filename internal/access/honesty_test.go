@@ -52,3 +52,58 @@ func TestPackagesAreWaysOfTheirOwn(t *testing.T) {
 		})
 	}
 }
+
+// TestBuiltInRolesGiveEverything: who has one is told so, and what is denied of it.
+func TestBuiltInRolesGiveEverything(t *testing.T) {
+	denies := access.NewRole("denies", false, acl.Set{}, policy(t, statement("Deny", "odps:Drop", "tables/t")), nil)
+	p := &access.Project{Name: "p", Roles: []*access.Role{
+		held(access.NewRole("super_administrator", true, acl.Set{}, acl.Document{}, nil), "ALIYUN$boss"),
+		held(access.NewRole("Admin", true, acl.Set{}, acl.Document{}, nil), "ALIYUN$admin"), held(denies, "ALIYUN$boss", "ALIYUN$admin"),
+	}}
+	for who, want := range map[string]access.Verdict{"ALIYUN$boss": access.Allowed, "ALIYUN$admin": access.Denied} {
+		t.Run(who, func(t *testing.T) {
+			holdings, _ := p.WhatCan(who)
+			got := map[string]access.Verdict{}
+			for _, h := range holdings {
+				for _, a := range h.Actions {
+					got[h.Object.String()+" "+a.Name] = a.Verdict
+				}
+			}
+			if got["* *"] != access.Allowed || got["Table t Drop"] != want || got["Table t Select"] != access.Allowed {
+				t.Errorf("the verdicts are %v", got)
+			}
+		})
+	}
+	if objects := p.Table().Objects; len(objects) != 1 {
+		t.Errorf("the table is not about what others name alone: %v", objects)
+	}
+}
+
+// TestPackagesThatSomebodyReads: each by itself, by whatever gives it.
+func TestPackagesThatSomebodyReads(t *testing.T) {
+	doc := func(statements ...string) acl.Document { return policy(t, statements...) }
+	for name, c := range map[string]struct {
+		role *access.Role
+		want map[string]access.Verdict
+	}{
+		"by an ACL entry":           {access.NewRole("r", false, onPackages("src.one"), doc(), nil), map[string]access.Verdict{"src.one": access.Allowed}},
+		"by a policy on all":        {access.NewRole("r", false, acl.Set{}, doc(statement("Allow", "odps:*", "*")), nil), map[string]access.Verdict{"src.one": access.Allowed, "src.two": access.Allowed}},
+		"by a built-in role":        {access.NewRole("admin", true, acl.Set{}, doc(), nil), map[string]access.Verdict{"src.one": access.Allowed, "src.two": access.Allowed}},
+		"but not what is denied":    {access.NewRole("r", false, onPackages("src.*"), doc(statement("Deny", "odps:Read", "packages/src.one")), nil), map[string]access.Verdict{"src.one": access.Denied, "src.two": access.Allowed}},
+		"by nothing but for tables": {access.NewRole("r", false, acl.NewSet(table("t", "Select")), doc(), nil), map[string]access.Verdict{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := packages(held(c.role, "ALIYUN$a"))
+			_, who := p.WhatCan("ALIYUN$a")
+			got := map[string]access.Verdict{}
+			for _, installed := range p.Installed {
+				if verdict, any := p.Reads(who, installed); any {
+					got[installed.String()] = verdict
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("packages (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

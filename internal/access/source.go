@@ -184,6 +184,8 @@ func (s *Source) doubted(reach acl.Reach, reason string) (acl.Reach, string) {
 // names.
 func (s *Source) candidates(q question) []string {
 	switch {
+	case s.builtIn && q.Kind == "":
+		return []string{"*"}
 	case s.builtIn:
 		return q.Kind.Actions()
 	case s.scope == nil:
@@ -221,7 +223,7 @@ func (s *Source) candidates(q question) []string {
 func (s *Source) objects(project string) []Object {
 	switch {
 	case s.builtIn:
-		return nil
+		return []Object{{Name: "*"}}
 	case s.scope == nil:
 		return []Object{s.on}
 	}
