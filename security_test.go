@@ -14,7 +14,7 @@ func TestWhatShowsTheThreatModelExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	named, file, tests := 0, "", ""
-	for _, match := range regexp.MustCompile("`([a-z0-9_/]+_test\\.go|(?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1) {
+	for _, match := range regexp.MustCompile("`([a-z0-9_/-]+_test\\.go|(?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1) {
 		name := match[1]
 		if strings.HasSuffix(name, ".go") {
 			content, err := os.ReadFile(name)

@@ -28,6 +28,8 @@ type Reading struct {
 	Problems []error
 	// Absent are the objects whose roles do not exist, by the roles' names.
 	Absent map[string]string
+	// UnreadPolicies is how many roles with an ACL are taken to have no policy because the list of roles shows none.
+	UnreadPolicies int
 	// Endpoint is where it is read.
 	Endpoint string
 
@@ -43,8 +45,9 @@ type Progress func(what string) func(done, of int)
 // Members and packages are read by methods of the Reading. progress is asked who wants to know how far the reading of something is, and
 // that is told of each call that has ended, of how many.
 //
-// It makes one call that lists the roles, and for each role at most one, as long as the list is to be trusted with policies.
-func (p *Previewer) Access(ctx context.Context, e Estate, progress Progress) (*Reading, error) {
+// It makes one call that lists the roles, and one for the ACL of each. If the list shows no policies, it makes another one for the policy of
+// each; sparing tells it to do so only where there is a reason to believe that the list leaves something out.
+func (p *Previewer) Access(ctx context.Context, e Estate, sparing bool, progress Progress) (*Reading, error) {
 	account, err := p.accounts.Account(ctx, e.object(&v1alpha1.ProjectRole{}), e.Connection, e.Project)
 	if err != nil {
 		return nil, err
@@ -58,7 +61,7 @@ func (p *Previewer) Access(ctx context.Context, e Estate, progress Progress) (*R
 	if err != nil {
 		return nil, err
 	}
-	if err := r.readRoles(ctx, details, declared); err != nil {
+	if err := r.readRoles(ctx, details, declared, sparing); err != nil {
 		return nil, err
 	}
 	r.Absent = map[string]string{}
@@ -81,7 +84,7 @@ type found struct {
 }
 
 // readRoles reads what the roles give.
-func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetails, declared map[string]*access.Declaration) error {
+func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetails, declared map[string]*access.Declaration, sparing bool) error {
 	slices.SortFunc(details, func(a, b maxcompute.RoleDetails) int {
 		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
 	})
@@ -95,7 +98,7 @@ func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetail
 	if err != nil {
 		return err
 	}
-	if err := r.readPolicies(ctx, details, read); err != nil {
+	if err := r.readPolicies(ctx, details, read, sparing); err != nil {
 		return err
 	}
 	for i, role := range details {

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
@@ -10,44 +9,44 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 )
 
-// readPolicies takes the policies from the list of roles if it is to be trusted with them, and reads them one by one if not.
+// readPolicies takes the policies from the list of roles if it shows any, and reads them one by one if not. One that the list shows and that
+// is none, because it was cut perhaps, is read by itself in any case.
 //
-// The list has a place for ACL and policy, but nobody documents that the service fills it in. It is trusted if it shows a policy; or if
-// it shows all ACLs as they were read, and roles that seem to hold nothing have no policy either: for a role with a policy needs no ACL.
-func (r *Reading) readPolicies(ctx context.Context, details []maxcompute.RoleDetails, read []found) error {
-	var rest, bare []int
+// The list has a place for policies, but nobody documents that the service fills it in. One that shows none is taken at its word only where
+// calls are to be saved, if it shows all ACLs as they were read, and if roles that seem to hold nothing have no policy either, which they
+// would have if anybody had: a role with a policy needs no ACL. What was not read then is told by UnreadPolicies.
+func (r *Reading) readPolicies(ctx context.Context, details []maxcompute.RoleDetails, read []found, sparing bool) error {
+	var broken, unshown, bare []int
 	shows := false
 	for i, role := range details {
-		shows = shows || role.Policy != ""
-		if role.Policy != "" || access.IsBuiltIn(role.Name) {
-			continue
-		}
-		rest = append(rest, i)
-		if read[i].acl.Empty() {
-			bare = append(bare, i)
-		}
-	}
-	for i, role := range details {
-		if role.Policy == "" {
-			continue
-		}
-		if read[i].policy, read[i].policyErr = acl.ParseDocument([]byte(role.Policy)); read[i].policyErr != nil {
-			read[i].policyErr = fmt.Errorf("the policy of role %s in project %s cannot be read: %w", role.Name, r.Name, read[i].policyErr)
+		policy, err := acl.ParseDocument([]byte(role.Policy))
+		read[i].policy = policy
+		switch {
+		case access.IsBuiltIn(role.Name):
+		case err != nil:
+			broken = append(broken, i)
+		case !policy.Empty():
+			shows = true
+		case read[i].acl.Empty():
+			unshown, bare = append(unshown, i), append(bare, i)
+		default:
+			unshown = append(unshown, i)
 		}
 	}
-	if shows {
-		return nil
+	switch {
+	case shows:
+		return r.readPoliciesOf(ctx, details, read, broken)
+	case !sparing || !listed(details, read):
+		return r.readPoliciesOf(ctx, details, read, slices.Concat(broken, unshown))
 	}
-	if !listed(details, read) {
-		return r.readPoliciesOf(ctx, details, read, rest)
-	}
-	if err := r.readPoliciesOf(ctx, details, read, bare); err != nil {
+	if err := r.readPoliciesOf(ctx, details, read, slices.Concat(broken, bare)); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(bare, func(i int) bool { return !read[i].policy.Empty() }) {
-		rest = slices.DeleteFunc(rest, func(i int) bool { return slices.Contains(bare, i) })
+	rest := slices.DeleteFunc(unshown, func(i int) bool { return slices.Contains(bare, i) })
+	if slices.ContainsFunc(read, func(f found) bool { return !f.policy.Empty() }) {
 		return r.readPoliciesOf(ctx, details, read, rest)
 	}
+	r.UnreadPolicies = len(rest)
 	return nil
 }
 
@@ -59,7 +58,10 @@ func listed(details []maxcompute.RoleDetails, read []found) bool {
 			g.Schema = ""
 			without = append(without, g)
 		}
-		if read[i].err == nil && role.Type != maxcompute.TypeAdmin && !access.IsBuiltIn(role.Name) && !role.ACL.Equal(acl.NewSet(without...)) {
+		if role.Type == maxcompute.TypeAdmin || access.IsBuiltIn(role.Name) || read[i].err != nil {
+			continue
+		}
+		if role.ACL == nil || !role.ACL.Equal(acl.NewSet(without...)) {
 			return false
 		}
 	}

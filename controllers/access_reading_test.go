@@ -69,6 +69,16 @@ func withoutDetails(body string) string {
 	return aclsOfAList.ReplaceAllString(withoutPolicies(body), `"nothing":""`)
 }
 
+// cutPolicy cuts the policy of the role with both short in a list of roles.
+func cutPolicy(body string) string {
+	before, after, found := strings.Cut(body, `"name":"both","type":"resource","policy":"{`)
+	if !found {
+		return body
+	}
+	_, after, _ = strings.Cut(after, `}]}",`)
+	return before + `"name":"both","type":"resource","policy":"{",` + after
+}
+
 // inhabit makes roles, each with a member of its name: one with nothing, one with an ACL and, if wanted, one with both and one with a
 // policy.
 func (h *harness) inhabit(both, policyOnly bool) {
@@ -94,7 +104,9 @@ func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
 	for name, c := range map[string]struct {
 		both, policyOnly bool // there is a role with an ACL and a policy, and one with a policy alone
 		rewrite          func(string) string
+		thorough         bool     // no calls are to be saved
 		want             []string // the roles whose policies are read
+		unread           int
 	}{
 		"a list that shows a policy tells them all":                    {both: true, policyOnly: true},
 		"a list without policies and ACLs tells nothing":               {both: true, policyOnly: true, rewrite: withoutDetails, want: []string{"bare", "both", "plain", "policyonly"}},
@@ -102,7 +114,10 @@ func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
 		"a list of other ACLs tells nothing": {both: true, rewrite: func(body string) string {
 			return strings.ReplaceAll(withoutPolicies(body), `"name":"orders","actions"`, `"name":"others","actions"`)
 		}, want: []string{"bare", "both", "plain"}},
-		"a list with ACLs and no policy is tried on bare roles": {want: []string{"bare"}},
+		"a list with ACLs and no policy is tried on bare roles":       {want: []string{"bare"}, unread: 1},
+		"unless no calls are to be saved":                             {thorough: true, want: []string{"bare", "plain"}},
+		"a list that leaves out a policy of a role with an ACL":       {both: true, rewrite: withoutPolicies, thorough: true, want: []string{"bare", "both", "plain"}},
+		"policies that are cut are read, and the others still listed": {both: true, policyOnly: true, rewrite: cutPolicy, want: []string{"both"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
@@ -110,7 +125,8 @@ func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
 			h.inhabit(c.both, c.policyOnly)
 			h.cloud.ResetJournal()
 			h.rewrite = c.rewrite
-			reading := h.access()
+			reading, err := h.previewer().Access(t.Context(), estate, !c.thorough, silently)
+			h.must(err)
 			var policies []string
 			for _, entry := range h.cloud.Journal() {
 				if entry.Action == "GetRolePolicy" {
@@ -131,6 +147,9 @@ func TestPoliciesComeFromWhereTheyCanBeTrusted(t *testing.T) {
 			}
 			if c.policyOnly {
 				want = append(want, "RAM$corp:policyonly 1")
+			}
+			if reading.UnreadPolicies != c.unread {
+				t.Errorf("%d policies are not read, want %d", reading.UnreadPolicies, c.unread)
 			}
 			if diff := gocmp.Diff(want, who); diff != "" || len(reading.Problems) > 0 {
 				t.Errorf("problems %v, who (-want +got):\n%s", reading.Problems, diff)
@@ -237,7 +256,7 @@ func TestWhatCannotBeSeenIsSaid(t *testing.T) {
 		}
 	}
 	h.must(h.cloud.DenyAction(fakecloud.DefaultAccessKeyID, "ListRoles", ""))
-	if _, err := h.previewer().Access(t.Context(), estate, silently); cloud.CodeOf(err) != cloud.PermissionDenied {
+	if _, err := h.previewer().Access(t.Context(), estate, true, silently); cloud.CodeOf(err) != cloud.PermissionDenied {
 		t.Errorf("reading a project without its roles ends with %v", err)
 	}
 }

@@ -263,7 +263,7 @@ func silently(string) func(done, of int) { return func(int, int) {} }
 
 func (h *harness) access() *controllers.Reading {
 	h.t.Helper()
-	reading, err := h.previewer().Access(h.t.Context(), estate, silently)
+	reading, err := h.previewer().Access(h.t.Context(), estate, true, silently)
 	h.must(err)
 	return reading
 }

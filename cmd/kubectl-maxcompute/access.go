@@ -23,12 +23,12 @@ func (o *projectOptions) addOutputFlag(f *pflag.FlagSet) {
 }
 
 // read reads what the roles of the project give; who has them is not read yet.
-func (o *projectOptions) read(ctx context.Context) (*controllers.Reading, error) {
+func (o *projectOptions) read(ctx context.Context, sparing bool) (*controllers.Reading, error) {
 	estate, v, err := o.estate(ctx)
 	if err != nil {
 		return nil, err
 	}
-	reading, err := o.previewer(v).Access(ctx, estate, o.progress)
+	reading, err := o.previewer(v).Access(ctx, estate, sparing, o.progress)
 	if err != nil {
 		return nil, fmt.Errorf("read the roles of project %s: %s", o.project, advised(err))
 	}

@@ -85,6 +85,26 @@ Project mart may install package shared, which holds it (label 2): its own roles
 	}
 }
 
+// TestPoliciesThatAreNotReadAreToldOf: of a list that shows none, it is not known that there are none.
+func TestPoliciesThatAreNotReadAreToldOf(t *testing.T) {
+	r := newRig(t)
+	r.must(r.cloud.Grant("shop", "reader", fakecloud.Grant{Kind: "table", Name: "orders", Actions: []string{"Select"}}))
+	r.cloud.ResetJournal()
+	const note = "- the policies, if there are any, of 1 role with an ACL: the list of roles shows none (--read-policies reads them)\n"
+	for _, c := range []struct {
+		args  []string
+		reads int
+		said  bool
+	}{
+		{[]string{"who-can", "Select", "orders"}, 1, true}, {[]string{"who-can", "Select", "orders", "--read-policies"}, 2, false}, {[]string{"what-can", "RAM$corp:a"}, 2, false},
+	} {
+		r.cloud.ResetJournal()
+		if _, out, _ := r.ask(c.args...); strings.Contains(out, note) != c.said || r.cloud.Count("GetRolePolicy") != c.reads {
+			t.Errorf("%v: %d policies are read, want %d, and it prints\n%s", c.args, r.cloud.Count("GetRolePolicy"), c.reads, out)
+		}
+	}
+}
+
 func TestWhatCan(t *testing.T) {
 	r := newOffice(t)
 	r.answers(`What RAM$corp:carol can do in project shop, by roles analyst, contractor:

@@ -45,7 +45,7 @@ Nothing is written to the cloud or to the cluster. If something could not be rea
 }
 
 func (o *projectOptions) report(ctx context.Context, file string) error {
-	reading, err := o.read(ctx)
+	reading, err := o.read(ctx, false)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (o *projectOptions) whatCan(ctx context.Context, principal string) error {
 	if err := checkOutput(o.output); err != nil {
 		return err
 	}
-	reading, err := o.read(ctx)
+	reading, err := o.read(ctx, false)
 	if err != nil {
 		return err
 	}

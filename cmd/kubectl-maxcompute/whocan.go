@@ -20,6 +20,7 @@ import (
 type whoCanOptions struct {
 	projectOptions
 	schema, kind, sourceProject string
+	readPolicies                bool
 }
 
 func newWhoCan(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
@@ -47,6 +48,7 @@ Exit code 1 if something could not be read: what could is printed all the same.`
 	f.StringVar(&o.schema, "schema", "", "Schema of the table; empty is the schema default.")
 	f.StringVar(&o.kind, "kind", string(acl.Table), "Kind of the object: Table (also for views), Resource, Function, Package, Project or Instance.")
 	command.ValidArgsFunction = o.completeAction
+	f.BoolVar(&o.readPolicies, "read-policies", false, "Read the policy of each role, also if the list of roles shows that there are none.")
 	f.StringVar(&o.sourceProject, "source-project", "", "The table is in this project, and comes through its packages that are installed.")
 	return command
 }
@@ -108,7 +110,7 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	if err != nil {
 		return err
 	}
-	reading, err := o.read(ctx)
+	reading, err := o.read(ctx, !o.readPolicies)
 	if err != nil {
 		return err
 	}
@@ -132,6 +134,9 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 		Project: o.project, SourceProject: o.sourceProject, Action: action, Kind: string(object.Kind), SchemaName: object.Schema, Name: object.Name,
 		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen), Problems: problemsOf(reading),
 	}
+	if n := reading.UnreadPolicies; n > 0 {
+		report.Unseen = append(report.Unseen, fmt.Sprintf("the policies, if there are any, of %s: the list of roles shows none (--read-policies reads them)", rolesWithACL(n)))
+	}
 	for _, h := range answer.Holders {
 		report.Principals = append(report.Principals, HolderReport{Principal: h.Principal, Verdict: string(h.Verdict), Chains: chainReports(o.project, h.Chains)})
 	}
@@ -143,6 +148,8 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	}
 	return o.finish(reading)
 }
+
+func rolesWithACL(n int) string { return number(n, "role") + " with an ACL" }
 
 // question reads what is asked for.
 func (o *whoCanOptions) question(action, name string) (string, access.Object, error) {

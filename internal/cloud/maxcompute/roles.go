@@ -27,8 +27,8 @@ const (
 // RoleDetails is a role with what else the list of roles has a place for. Whether the service always fills it in is not documented.
 type RoleDetails struct {
 	Role
-	// ACL has all objects in the schema "default": the list does not tell schemas.
-	ACL acl.Set
+	// ACL has all objects in the schema "default": the list does not tell schemas. It is nil if it cannot be read.
+	ACL *acl.Set
 	// Policy is the document as text.
 	Policy string
 }
@@ -52,11 +52,11 @@ func (c *Client) ListRoleDetails(ctx context.Context, project string) ([]RoleDet
 	}
 	details := make([]RoleDetails, 0, len(list))
 	for _, e := range list {
-		set, err := readLists(listRolesOp(project), e.ACL, acl.Kinds)
-		if err != nil {
-			return nil, err
+		d := RoleDetails{Role: e.Role, Policy: e.Policy}
+		if set, err := readLists(listRolesOp(project), e.ACL, acl.Kinds); err == nil {
+			d.ACL = &set
 		}
-		details = append(details, RoleDetails{Role: e.Role, ACL: set, Policy: e.Policy})
+		details = append(details, d)
 	}
 	return details, nil
 }
