@@ -83,6 +83,21 @@ type found struct {
 	err, policyErr error
 }
 
+// declaration is what an object says of the parts that were read: of the others nobody knows what they lack.
+func (f found) declaration(d *access.Declaration) *access.Declaration {
+	if d == nil {
+		return nil
+	}
+	known := *d
+	if f.err != nil {
+		known.ACL = nil
+	}
+	if f.policyErr != nil {
+		known.Policy = nil
+	}
+	return &known
+}
+
 // readRoles reads what the roles give.
 func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetails, declared map[string]*access.Declaration, sparing bool) error {
 	slices.SortFunc(details, func(a, b maxcompute.RoleDetails) int {
@@ -107,7 +122,7 @@ func (r *Reading) readRoles(ctx context.Context, details []maxcompute.RoleDetail
 				r.Problems = append(r.Problems, r.account.Noticed(err))
 			}
 		}
-		declaration := declared[strings.ToLower(role.Name)]
+		declaration := read[i].declaration(declared[strings.ToLower(role.Name)])
 		made := access.NewRole(role.Name, role.Type == maxcompute.TypeAdmin, read[i].acl, read[i].policy, declaration)
 		if doubt := read[i].policy.Doubt(); doubt != "" {
 			r.Notes = append(r.Notes, fmt.Sprintf("role %s: %s", role.Name, doubt))
