@@ -28,12 +28,30 @@ func (o *projectOptions) read(ctx context.Context, sparing bool) (*controllers.R
 	if err != nil {
 		return nil, err
 	}
+	hidden, tell := false, v.blind
+	v.blind = func() {
+		hidden = true
+		tell()
+	}
 	reading, err := o.previewer(v).Access(ctx, estate, sparing, o.progress)
 	if err != nil {
 		return nil, fmt.Errorf("read the roles of project %s: %s", o.project, advised(err))
 	}
+	switch {
+	case v.cluster == nil:
+		reading.Notes = append(reading.Notes, withoutCluster)
+	case hidden:
+		reading.Notes = append(reading.Notes, withoutNamespaces)
+	}
 	return reading, nil
 }
+
+// What is not known of a cluster that was not looked at, or of which not all can be seen.
+const (
+	withoutCluster    = "no cluster was looked at: what is called unmanaged may be managed by an object, and permission requests may have granted more"
+	withoutNamespaces = "objects of other namespaces cannot be listed: what is called unmanaged may be managed by one of them, and permission requests " +
+		"there may have granted more"
+)
 
 // finish prints what could not be read. An answer that lacks something is none to rely on.
 func (o *projectOptions) finish(reading *controllers.Reading) error {

@@ -11,6 +11,9 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
+// unknown is what no answer knows that was found without a cluster.
+const unknown = "Not known:\n- " + withoutCluster + "\n\n" + unreported + "\n"
+
 // newOffice is a rig whose project has people in it: alice reads by an ACL, bob by a policy, carol is denied, dave may perhaps.
 func newOffice(t *testing.T) *rig {
 	t.Helper()
@@ -69,9 +72,9 @@ RAM$corp:carol   Denied    analyst      policy select on tables/ord*            
 
 Project mart may install package shared, which holds it (label 2): its own roles decide who.
 
-`+unreported+"\n", "who-can", "select", "ORDERS")
-	r.answers("Nobody can Execute on Function f in project shop, as far as can be seen.\n\n"+unreported+"\n", "who-can", "Execute", "f", "--kind", "function")
-	r.answers("Nobody can Select on Table orders in project shop, by packages of project other, as far as can be seen.\n\n"+unreported+"\n",
+`+unknown, "who-can", "select", "ORDERS")
+	r.answers("Nobody can Execute on Function f in project shop, as far as can be seen.\n\n"+unknown, "who-can", "Execute", "f", "--kind", "function")
+	r.answers("Nobody can Select on Table orders in project shop, by packages of project other, as far as can be seen.\n\n"+unknown,
 		"who-can", "Select", "orders", "--source-project", "other")
 	// Of each role at most its ACL and its members are read.
 	calls := map[string]int{}
@@ -114,8 +117,8 @@ Table ord*     Select    Allowed   analyst      policy select on tables/ord*    
 Table orders   Select    Denied    analyst      policy select on tables/ord*      unmanaged    -
                                    contractor   Deny: policy * on tables/orders   unmanaged    -
 
-`+unreported+"\n", "what-can", "ram$CORP:carol")
-	r.answers("RAM$corp:nobody has no role in project shop, as far as can be seen.\n\n"+unreported+"\n", "what-can", "RAM$corp:nobody")
+`+unknown, "what-can", "ram$CORP:carol")
+	r.answers("RAM$corp:nobody has no role in project shop, as far as can be seen.\n\n"+unknown, "what-can", "RAM$corp:nobody")
 
 	r.cloud.AddProject(fakecloud.Project{Name: "mart"})
 	r.must(r.cloud.CreatePackage("mart", "cities"))
@@ -133,13 +136,13 @@ Package mart.cities   Read               Allowed   writer   ACL entry Read on Pa
 Package mart.cities (allowed) holds:
 - Table dim_city: Select
 
-`+unreported+"\n", "what-can", "RAM$corp:alice")
+`+unknown, "what-can", "RAM$corp:alice")
 	r.answers(`Who can Select on Table dim_city in project shop, by packages of project mart:
 
 PRINCIPAL        VERDICT   ROLE     BY                                                           MANAGED BY   UNTIL
 RAM$corp:alice   Allowed   writer   package mart.cities, ACL entry Read on Package mart.cities   unmanaged    -
 
-`+unreported+"\n", "who-can", "Select", "dim_city", "--source-project", "mart")
+`+unknown, "who-can", "Select", "dim_city", "--source-project", "mart")
 }
 
 // TestAnswersForPrograms: the fields of the answers are a contract.
@@ -153,10 +156,10 @@ func TestAnswersForPrograms(t *testing.T) {
 		"who-can": {[]string{"who-can", "Describe", "orders"}, map[string]any{
 			"project": "shop", "action": "Describe", "kind": "Table", "schemaName": "default", "name": "orders",
 			"principals": []any{map[string]any{"principal": "RAM$corp:alice", "verdict": "Allowed", "chains": []any{chain}}},
-			"shares":     []any{}, "unseen": []any{}, "problems": []any{},
+			"shares":     []any{}, "unseen": []any{withoutCluster}, "problems": []any{},
 		}},
 		"what-can": {[]string{"what-can", "RAM$corp:alice"}, map[string]any{
-			"project": "shop", "principal": "RAM$corp:alice", "packages": []any{}, "unseen": []any{}, "problems": []any{},
+			"project": "shop", "principal": "RAM$corp:alice", "packages": []any{}, "unseen": []any{withoutCluster}, "problems": []any{},
 			"roles": []any{map[string]any{"role": "reader", "membership": "Unmanaged"}, map[string]any{"role": "writer", "membership": "Unmanaged"}},
 			"objects": []any{map[string]any{"kind": "Table", "schemaName": "default", "name": "orders", "actions": []any{
 				map[string]any{"action": "Describe", "verdict": "Allowed", "chains": []any{chain}}, map[string]any{"action": "Select", "verdict": "Allowed", "chains": []any{chain}},
