@@ -3,10 +3,13 @@ package controllers_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
@@ -34,6 +37,46 @@ func TestWhatWasNotReadIsNotMissing(t *testing.T) {
 			roles := h.access().Roles
 			if diff := gocmp.Diff(c.want, roles[slices.IndexFunc(roles, func(r *access.Role) bool { return r.Name == "reader" })].Missing()); diff != "" {
 				t.Errorf("missing (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRequestsThatGavePartOfWhatTheyAskFor are not left out, nor those whose end is not in their object yet: what they gave is in doubt.
+func TestRequestsThatGavePartOfWhatTheyAskFor(t *testing.T) {
+	order := func(id string, state v1alpha1.RequestState) v1alpha1.PermissionOrder {
+		return v1alpha1.PermissionOrder{ID: id, State: state}
+	}
+	const partly = "RAM$corp:alice Unclear: request, Allow Declared " + namespace + "/request only some of its orders were granted"
+	for name, c := range map[string]struct {
+		state v1alpha1.RequestState
+		// end is from now.
+		end    time.Duration
+		orders []v1alpha1.PermissionOrder
+		want   []string
+	}{
+		"granted, without an end":          {state: v1alpha1.RequestGranted, want: []string{"RAM$corp:alice Allowed: request, Allow Declared " + namespace + "/request"}},
+		"granted, for a while":             {state: v1alpha1.RequestGranted, end: time.Hour, want: []string{"RAM$corp:alice Allowed: request, Allow Declared " + namespace + "/request"}},
+		"granted, and should have ended":   {state: v1alpha1.RequestGranted, end: -time.Hour, want: []string{"RAM$corp:alice Unclear: request, Allow Declared " + namespace + "/request its end has passed"}},
+		"one of two orders is pending":     {state: v1alpha1.RequestPending, orders: []v1alpha1.PermissionOrder{order("1", v1alpha1.RequestGranted), order("2", v1alpha1.RequestPending)}, want: []string{partly}},
+		"approved, and granted in part":    {state: v1alpha1.RequestGrantFailed, orders: []v1alpha1.PermissionOrder{order("1", v1alpha1.RequestGrantFailed)}, want: []string{partly}},
+		"waiting":                          {state: v1alpha1.RequestPending, orders: []v1alpha1.PermissionOrder{order("1", v1alpha1.RequestPending)}},
+		"over, of an order that was given": {state: v1alpha1.RequestExpired, end: -time.Hour, orders: []v1alpha1.PermissionOrder{order("1", v1alpha1.RequestGranted)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.foreign = true
+			h.must(h.cloud.AddUser(fakecloud.User{AccountID: alice, Principal: "RAM$corp:alice"}))
+			apply := newRequest("request")
+			h.create(apply)
+			apply = stored(h, apply)
+			apply.Status.State, apply.Status.Orders = c.state, c.orders
+			if c.end != 0 {
+				apply.Status.GrantedUntil = new(metav1.NewTime(h.clock.Now().Add(c.end)))
+			}
+			h.must(h.kube.Status().Update(t.Context(), apply))
+			if diff := gocmp.Diff(c.want, lines(h.whoCan(h.access()))); diff != "" {
+				t.Errorf("chains (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,8 +78,7 @@ func (p *Previewer) readRequests(ctx context.Context, r *Reading) error {
 	var names map[string]string
 	for _, object := range objects {
 		apply, ok := object.(*v1alpha1.PermissionApply)
-		if !ok || !strings.EqualFold(apply.Spec.ProjectName, r.Name) ||
-			apply.Status.State != v1alpha1.RequestGranted && apply.Status.State != v1alpha1.RequestPartiallyGranted {
+		if !ok || !strings.EqualFold(apply.Spec.ProjectName, r.Name) || !mayHaveGranted(&apply.Status) {
 			continue
 		}
 		same, err := p.accounts.SameEndpoint(ctx, apply, apply.GetConnectionRef(), r.estate.object(&v1alpha1.ProjectRole{}), r.estate.Connection)
@@ -94,12 +94,25 @@ func (p *Previewer) readRequests(ctx context.Context, r *Reading) error {
 				names = map[string]string{}
 			}
 		}
-		r.Requests = append(r.Requests, requestOf(apply, names))
+		r.Requests = append(r.Requests, requestOf(apply, names, p.clock.Now()))
 	}
 	return nil
 }
 
-func requestOf(apply *v1alpha1.PermissionApply, names map[string]string) *access.Request {
+// mayHaveGranted tells of requests that have granted something, whatever becomes of the rest, and of those that may have done so.
+func mayHaveGranted(status *v1alpha1.PermissionApplyStatus) bool {
+	switch status.State {
+	case v1alpha1.RequestGranted, v1alpha1.RequestPartiallyGranted, v1alpha1.RequestGrantFailed:
+		return true
+	case v1alpha1.RequestPending, v1alpha1.RequestApproved:
+		return slices.ContainsFunc(status.Orders, func(o v1alpha1.PermissionOrder) bool {
+			return o.State == v1alpha1.RequestGranted || o.State == v1alpha1.RequestGrantFailed
+		})
+	}
+	return false
+}
+
+func requestOf(apply *v1alpha1.PermissionApply, names map[string]string, now time.Time) *access.Request {
 	var accounts []string
 	for _, id := range apply.Spec.ApplyUserIDs {
 		account := id
@@ -119,16 +132,24 @@ func requestOf(apply *v1alpha1.PermissionApply, names map[string]string) *access
 		}
 		granted = append(granted, g)
 	}
-	until, doubt := "", ""
+	until := ""
 	if end := apply.Status.GrantedUntil; end != nil {
 		until = end.UTC().Format(time.RFC3339)
 	}
-	ready := conditions.ReadyCondition(apply)
+	return access.NewRequest(apply.Namespace+"/"+apply.Name, accounts, granted, until, doubtOf(apply, now))
+}
+
+// doubtOf is why it cannot be told what a request grants; empty if that can be told.
+func doubtOf(apply *v1alpha1.PermissionApply, now time.Time) string {
+	end, ready := apply.Status.GrantedUntil, conditions.ReadyCondition(apply)
 	switch {
-	case apply.Status.State == v1alpha1.RequestPartiallyGranted:
-		doubt = "only some of its orders were granted"
+	case apply.Status.State != v1alpha1.RequestGranted:
+		return "only some of its orders were granted"
+	case end != nil && !now.Before(end.Time):
+		// Some of it may go on, or all of it, if the operator was to revoke it and could not.
+		return "its end has passed"
 	case ready != nil && ready.Reason == v1alpha1.ReasonGrantedNarrowed:
-		doubt = "less was granted than was asked for"
+		return "less was granted than was asked for"
 	}
-	return access.NewRequest(apply.Namespace+"/"+apply.Name, accounts, granted, until, doubt)
+	return ""
 }

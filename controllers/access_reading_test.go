@@ -266,7 +266,7 @@ func TestRequestsGiveToo(t *testing.T) {
 	h := newHarness(t)
 	h.foreign = true
 	h.must(h.cloud.AddUser(fakecloud.User{AccountID: alice, Principal: "RAM$corp:alice"}))
-	end := metav1.NewTime(time.Date(2027, 3, 31, 0, 0, 0, 0, time.UTC))
+	end := metav1.NewTime(time.Date(2999, 3, 31, 0, 0, 0, 0, time.UTC))
 	for name, state := range map[string]v1alpha1.RequestState{"granted": v1alpha1.RequestGranted, "partly": v1alpha1.RequestPartiallyGranted, "pending": v1alpha1.RequestPending, "over": v1alpha1.RequestExpired} {
 		apply := newRequest(name)
 		if name == "partly" {
@@ -285,7 +285,7 @@ func TestRequestsGiveToo(t *testing.T) {
 		t.Errorf("chains (-want +got):\n%s", diff)
 	}
 	for _, holder := range answer.Holders {
-		if until := holder.Chains[0].Until; until != "2027-03-31T00:00:00Z" {
+		if until := holder.Chains[0].Until; until != "2999-03-31T00:00:00Z" {
 			t.Errorf("%s until %q", holder.Principal, until)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -23,6 +24,7 @@ type Previewer struct {
 	installations engine.Reconciler[*v1alpha1.PackageInstallation, installationState]
 	accounts      *connect.Resolver
 	reader        client.Reader
+	clock         clock.PassiveClock
 }
 
 // NewPreviewer makes a Previewer. reader finds the objects that name the same targets; it need not have the indexes of a manager's cache.
@@ -34,6 +36,7 @@ func NewPreviewer(reader client.Reader, options Options) *Previewer {
 		installations: previewing(options, &installationKind{options.targets(packageInstallations, indexed)}),
 		accounts:      options.Accounts,
 		reader:        indexed,
+		clock:         options.Clock,
 	}
 }
 
