@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -51,8 +52,18 @@ func tell(err error) string {
 	return oneLine(text)
 }
 
-// oneLine is a text without line breaks and what indents lines.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine is a text without line breaks and what indents lines, and without what moves the cursor.
+func oneLine(text string) string { return printable(strings.Join(strings.Fields(text), " ")) }
+
+// printable keeps what the cloud calls things from moving lines, columns, the cursor, or what stands beside it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
 
 // unreachable says of a request to the API server that it got no answer.
 func unreachable(e *url.Error) string {

@@ -2,12 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -59,6 +64,85 @@ func TestAnswersOfWhoSeesOneNamespace(t *testing.T) {
 		code, out, errs := r.execute(append(args, "--kubeconfig", kubeconfig, "--namespace", "team", "--connection", "prod", "--project", "shop", "--allow-insecure-endpoints"))
 		if code != exitOK || !strings.Contains(out, withoutNamespaces) {
 			t.Errorf("%v: exit code %d, not said:\n%s%s", args, code, out, errs)
+		}
+	}
+}
+
+// TestNamesThatAreNoNames: what the cloud calls things moves neither the cursor nor the lines of what is printed, wherever it stands.
+func TestNamesThatAreNoNames(t *testing.T) {
+	const evil = "x\x1b[2J\u009b1m\u202e\r\n- Forged: line\t"
+	r := newOffice(t)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		name := strings.TrimSuffix(strings.TrimPrefix(request.URL.Path, "/api/v1/projects/shop/"), "/roleAcl")
+		answer := map[string]any{
+			"roles": map[string]any{"roles": []any{map[string]any{"name": "ghost", "type": "resource"}, map[string]any{"name": "dead" + evil, "type": "resource"}}},
+			"packages": map[string]any{
+				"createdPackages":   []any{map[string]any{"name": "out" + evil}},
+				"installedPackages": []any{map[string]any{"name": "in" + evil, "sourceProject": "mart", "status": "OK"}},
+			},
+		}[name]
+		switch {
+		case strings.HasPrefix(name, "packages/"):
+			entries := map[string]any{"table": []any{map[string]any{"name": "orders", "actions": []string{"Select", evil}}}}
+			answer = map[string]any{"allowedProjectList": []any{map[string]any{"project": "mart" + evil, "label": "0"}}, "resourceList": entries}
+		case strings.HasSuffix(name, "/users") && strings.Contains(name, "dead"):
+			w.WriteHeader(http.StatusForbidden)
+			r.must(json.NewEncoder(w).Encode(map[string]any{"code": "Forbidden", "message": "no " + evil}))
+			return
+		case strings.HasSuffix(name, "/users"):
+			answer = map[string]any{"users": []any{map[string]any{"name": "RAM$corp:alice" + evil}}}
+		case strings.HasSuffix(name, "/policy"):
+			answer = ""
+		case answer == nil:
+			answer = map[string]any{
+				"table":   []any{map[string]any{"name": "orders", "schemaName": "default", "actions": []string{"Select", evil}}, map[string]any{"name": evil, "actions": []string{"Select"}}},
+				"package": []any{map[string]any{"name": "mart.*", "actions": []string{"Read"}}},
+			}
+		}
+		r.must(json.NewEncoder(w).Encode(map[string]any{"requestId": "1", "httpCode": 200, "data": answer}))
+	}))
+	t.Cleanup(backend.Close)
+	r.url = backend.URL
+	for name, args := range map[string][]string{
+		"who":          {"who-can", "Select", "orders"},
+		"what":         {"what-can", "RAM$corp:alice" + evil},
+		"nobody":       {"what-can", "nobody" + evil},
+		"through":      {"who-can", "Select", "orders", "--source-project", "mart"},
+		"no such kind": {"who-can", "Select", "orders", "--source-project", "mart" + evil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, out, errs := r.ask(args...)
+			if i := strings.IndexFunc(out+errs, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }); i >= 0 {
+				t.Errorf("%q is printed in\n%q", (out + errs)[i:i+4], out+errs)
+			}
+			for line := range strings.Lines(out + errs) {
+				if strings.HasPrefix(line, "- Forged") {
+					t.Errorf("a name forges lines:\n%s%s", out, errs)
+				}
+			}
+			if !strings.Contains(out+errs, "Forged") {
+				t.Errorf("nothing of it is printed:\n%s%s", out, errs)
+			}
+		})
+	}
+}
+
+// full is an output that takes no more.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestAnswersThatCannotBePrinted are none.
+func TestAnswersThatCannotBePrinted(t *testing.T) {
+	for _, args := range [][]string{{"who-can", "Select", "orders"}, {"who-can", "Drop", "nothing"}, {"what-can", "RAM$corp:alice"}, {"what-can", "nobody"}, {"report", "--html", "-"}} {
+		r := newOffice(t)
+		t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", fakecloud.DefaultAccessKeyID)
+		t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", fakecloud.DefaultAccessKeySecret)
+		var errs strings.Builder
+		args = append(args, "--kubeconfig", os.DevNull, "--connection-file", r.file("connection.yaml", connectionTo(r.url)), "--connection", "prod", "--project", "shop", "--allow-insecure-endpoints")
+		code := run(t.Context(), args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: full{}, ErrOut: &errs})
+		if code != exitError || errs.String() != "Error: no space left on device\n" {
+			t.Errorf("%v: exit code %d, %q", args, code, errs.String())
 		}
 	}
 }

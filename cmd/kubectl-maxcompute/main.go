@@ -62,3 +62,13 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 func say(out io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(out, format, args...) //nolint:errcheck // see above
 }
+
+// sayNames is say for what the cloud or the user calls things.
+func sayNames(out io.Writer, format string, names ...any) {
+	for i, name := range names {
+		if text, ok := name.(string); ok {
+			names[i] = printable(text)
+		}
+	}
+	say(out, format, names...)
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -165,14 +166,14 @@ func (o *projectOptions) printWhatCan(report WhatCanReport) error {
 	if o.output != "" {
 		return printStructured(o.streams.Out, o.output, report)
 	}
-	out := o.streams.Out
+	out := &strings.Builder{}
 	switch {
 	case len(report.Roles) == 0 && len(report.Objects) == 0:
-		say(out, "%s has no role in project %s, as far as can be seen.\n", report.Principal, report.Project)
+		sayNames(out, "%s has no role in project %s, as far as can be seen.\n", report.Principal, report.Project)
 	case len(report.Objects) == 0:
-		say(out, "The roles of %s in project %s give nothing: %s.\n", report.Principal, report.Project, rolesOf(report))
+		sayNames(out, "The roles of %s in project %s give nothing: %s.\n", report.Principal, report.Project, rolesOf(report))
 	default:
-		say(out, "What %s can do in project %s, by %s:\n\n", report.Principal, report.Project, rolesOf(report))
+		sayNames(out, "What %s can do in project %s, by %s:\n\n", report.Principal, report.Project, rolesOf(report))
 		table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 		say(table, "OBJECT\tACTIONS\tVERDICT\tROLE\tBY\tMANAGED BY\tUNTIL\n")
 		for _, object := range report.Objects {
@@ -183,13 +184,14 @@ func (o *projectOptions) printWhatCan(report WhatCanReport) error {
 		}
 	}
 	for _, p := range report.Packages {
-		say(out, "\nPackage %s (%s) holds:\n", p.Package, strings.ToLower(p.Verdict))
+		sayNames(out, "\nPackage %s (%s) holds:\n", p.Package, strings.ToLower(p.Verdict))
 		for _, entry := range p.Holds {
-			say(out, "- %s: %s\n", access.NewObject(acl.Kind(entry.Kind), entry.SchemaName, entry.Name), strings.Join(entry.Actions, ", "))
+			sayNames(out, "- %s: %s\n", access.NewObject(acl.Kind(entry.Kind), entry.SchemaName, entry.Name).String(), strings.Join(entry.Actions, ", "))
 		}
 	}
 	printUnseen(out, report.Unseen)
-	return nil
+	_, err := io.WriteString(o.streams.Out, out.String())
+	return err
 }
 
 func rolesOf(report WhatCanReport) string {
@@ -220,7 +222,7 @@ func printObject(table *tabwriter.Writer, object ObjectReport) {
 		}
 		cells := []string{name, strings.Join(same, ", "), first.Verdict}
 		for _, chain := range first.Chains {
-			say(table, "%s\n", strings.Join(printable(append(cells, chain.cells()...)), "\t"))
+			sayRow(table, append(cells, chain.cells()...))
 			cells = []string{"", "", ""}
 		}
 		name, object.Actions = "", rest

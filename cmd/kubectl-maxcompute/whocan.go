@@ -177,24 +177,25 @@ func (o *whoCanOptions) print(report WhoCanReport, object access.Object) error {
 	if o.output != "" {
 		return printStructured(o.streams.Out, o.output, report)
 	}
-	out := o.streams.Out
+	var out strings.Builder
 	where := "project " + report.Project
 	if report.SourceProject != "" {
 		where += ", by packages of project " + report.SourceProject
 	}
 	if len(report.Principals) == 0 {
-		say(out, "Nobody can %s on %s in %s, as far as can be seen.\n", report.Action, object, where)
+		sayNames(&out, "Nobody can %s on %s in %s, as far as can be seen.\n", report.Action, object.String(), where)
 	} else {
-		say(out, "Who can %s on %s in %s:\n\n", report.Action, object, where)
-		if err := printHolders(out, report.Principals); err != nil {
+		sayNames(&out, "Who can %s on %s in %s:\n\n", report.Action, object.String(), where)
+		if err := printHolders(&out, report.Principals); err != nil {
 			return err
 		}
 	}
 	for _, share := range report.Shares {
-		say(out, "\nProject %s may install package %s, which holds it (label %d): its own roles decide who.\n", share.Project, share.Package, share.Label)
+		sayNames(&out, "\nProject %s may install package %s, which holds it (label %d): its own roles decide who.\n", share.Project, share.Package, share.Label)
 	}
-	printUnseen(out, report.Unseen)
-	return nil
+	printUnseen(&out, report.Unseen)
+	_, err := io.WriteString(o.streams.Out, out.String())
+	return err
 }
 
 // printUnseen says what the answer does not know.
@@ -202,10 +203,18 @@ func printUnseen(out io.Writer, unseen []string) {
 	if len(unseen) > 0 {
 		say(out, "\nNot known:\n")
 		for _, note := range unseen {
-			say(out, "- %s\n", note)
+			sayNames(out, "- %s\n", note)
 		}
 	}
 	say(out, "\n%s\n", unreported)
+}
+
+// sayRow prints a line of a table.
+func sayRow(table io.Writer, cells []string) {
+	for i, cell := range cells {
+		cells[i] = printable(cell)
+	}
+	say(table, "%s\n", strings.Join(cells, "\t"))
 }
 
 // printHolders prints a line for each chain.
@@ -222,21 +231,8 @@ func printHolders(out io.Writer, holders []HolderReport) error {
 			if i > 0 {
 				first = []string{"", ""}
 			}
-			say(table, "%s\n", strings.Join(printable(append(first, chain.cells()...)), "\t"))
+			sayRow(table, append(first, chain.cells()...))
 		}
 	}
 	return table.Flush()
-}
-
-// printable keeps what the cloud calls things from moving the columns, or the cursor.
-func printable(cells []string) []string {
-	for i, cell := range cells {
-		cells[i] = strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-				return '�'
-			}
-			return r
-		}, cell)
-	}
-	return cells
 }
