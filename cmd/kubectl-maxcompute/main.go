@@ -1,5 +1,5 @@
-// Command kubectl-maxcompute shows what manifests would do before they do it, and what objects wait for. As a program of this name on the
-// PATH it is a plugin of kubectl: kubectl maxcompute.
+// Command kubectl-maxcompute shows what manifests would do before they do it, writes manifests of what is there, shows what objects wait for, and
+// tells who may do what. As a program of this name on the PATH it is a plugin of kubectl: kubectl maxcompute.
 package main
 
 import (

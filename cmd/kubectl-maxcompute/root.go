@@ -18,7 +18,7 @@ func newRoot(streams genericiooptions.IOStreams) (*cobra.Command, error) {
 	cluster := &cluster{flags: genericclioptions.NewConfigFlags(true)}
 	root := &cobra.Command{
 		Use:   "kubectl-maxcompute",
-		Short: "Look before you apply: what manifests of maxcompute-operator would do, and what objects wait for",
+		Short: "Look before you apply: what manifests of maxcompute-operator would do, what objects wait for, and who may do what",
 		Annotations: map[string]string{
 			cobra.CommandDisplayNameAnnotation: "kubectl maxcompute",
 		},
