@@ -30,8 +30,9 @@ type Reading struct {
 	Absent map[string]string
 	// UnreadPolicies is how many roles with an ACL are taken to have no policy because the list of roles shows none.
 	UnreadPolicies int
-	// Endpoint is where it is read.
-	Endpoint string
+	// Connection is what it is read with, and Endpoint where.
+	Connection v1alpha1.ConnectionReference
+	Endpoint   string
 
 	estate   Estate
 	account  *connect.Account
@@ -52,7 +53,7 @@ func (p *Previewer) Access(ctx context.Context, e Estate, sparing bool, progress
 	if err != nil {
 		return nil, err
 	}
-	r := &Reading{Project: &access.Project{Name: e.Project}, Endpoint: account.Endpoint, estate: e, account: account, progress: progress}
+	r := &Reading{Project: &access.Project{Name: e.Project}, Connection: e.Connection, Endpoint: account.Endpoint, estate: e, account: account, progress: progress}
 	details, err := account.MaxCompute.ListRoleDetails(ctx, e.Project)
 	if err != nil {
 		return nil, account.Noticed(err)

@@ -108,6 +108,32 @@ func TestPoliciesThatAreNotReadAreToldOf(t *testing.T) {
 	}
 }
 
+// TestTheOnlyConnectionNeedsNoName: one in a file, or that of the objects of the project.
+func TestTheOnlyConnectionNeedsNoName(t *testing.T) {
+	for name, c := range map[string]struct {
+		connections string
+		flags       []string
+		want        string
+	}{
+		"one Connection":           {"CONNECTION", nil, ""},
+		"one ClusterConnection":    {"CLUSTER", nil, "does not allow namespace default"},
+		"two":                      {"CONNECTION---\nCLUSTER", nil, "project shop could be read with ClusterConnection everywhere or Connection prod: name one with"},
+		"one of two that is named": {"CONNECTION---\nCLUSTER", []string{"--connection", "prod"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newOffice(t)
+			connection := connectionTo(r.url)
+			everywhere := strings.NewReplacer("kind: Connection", "kind: ClusterConnection", "name: prod", "name: everywhere", "{name: alibaba}", "{name: alibaba, namespace: default}").Replace(connection)
+			file := r.file("connections.yaml", strings.NewReplacer("CONNECTION", connection, "CLUSTER", everywhere).Replace(c.connections))
+			args := append([]string{"who-can", "Select", "orders", "--project", "shop", "--kubeconfig", os.DevNull, "--connection-file", file, "--allow-insecure-endpoints"}, c.flags...)
+			code, _, errs := r.execute(args)
+			if wantCode := map[bool]int{true: exitOK, false: exitError}[c.want == ""]; code != wantCode || !strings.Contains(errs, c.want) {
+				t.Errorf("exit code %d, %q; want %d, %q", code, errs, wantCode, c.want)
+			}
+		})
+	}
+}
+
 func TestWhatCan(t *testing.T) {
 	r := newOffice(t)
 	r.answers(`What RAM$corp:carol can do in project shop, by roles analyst, contractor:

@@ -23,14 +23,14 @@ func newReport(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &projectOptions{planOptions: planOptions{cluster: c, streams: streams}}
 	var file string
 	command := &cobra.Command{
-		Use:   "report --connection NAME --project PROJECT --html FILE",
+		Use:   "report --project PROJECT --html FILE",
 		Short: "Write a page for auditors: who may do what in a project",
 		Long: `Reads the roles of a MaxCompute project with their ACLs, policies and members, and writes one HTML page that needs nothing beside itself:
 principals and objects as a matrix to look at, to filter and to print. What is not as the objects of the cluster have it is marked: drift,
 and what no object manages.
 
 Nothing is written to the cloud or to the cluster. If something could not be read, the page says so, and the exit code is 1.`,
-		Example: `  kubectl maxcompute report --connection prod --project analytics_prod --html analytics.html`,
+		Example: `  kubectl maxcompute report --project analytics_prod --html analytics.html`,
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if file == "" {
@@ -56,10 +56,7 @@ func (o *projectOptions) report(ctx context.Context, file string) error {
 		return err
 	}
 	page := pageOf(reading)
-	page.Connection, page.Version, page.Read = o.connection, version, time.Now()
-	if o.clusterConnection != "" {
-		page.Connection = o.clusterConnection
-	}
+	page.Version, page.Read = version, time.Now()
 	var content bytes.Buffer
 	if err := auditpage.Write(&content, page); err != nil {
 		return fmt.Errorf("write the page: %w", err)
@@ -82,7 +79,10 @@ func (o *projectOptions) report(ctx context.Context, file string) error {
 func pageOf(reading *controllers.Reading) auditpage.Page {
 	table := reading.Table()
 	b := pageBuilder{table: table, grants: map[*access.Source]map[string]int{}, roles: map[*access.Role]int{}, profiles: map[string]int{}}
-	b.page.Project, b.page.Endpoint = reading.Name, reading.Endpoint
+	b.page.Project, b.page.Connection, b.page.Endpoint = reading.Name, reading.Connection.Name, reading.Endpoint
+	if reading.Connection.IsCluster() {
+		b.page.Connection = reading.Connection.String()
+	}
 	schemas := slices.ContainsFunc(table.Objects, func(o access.Object) bool { return o.Schema != "" && o.Schema != acl.DefaultSchema })
 	for _, o := range table.Objects {
 		if !schemas {

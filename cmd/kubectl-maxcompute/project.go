@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/utils/clock"
 
-	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
 )
 
@@ -20,7 +19,7 @@ type projectOptions struct {
 }
 
 func (o *projectOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.connection, "connection", "", "Connection of the namespace to read with.")
+	f.StringVar(&o.connection, "connection", "", "Connection of the namespace to read with; if left out, the one that objects of the project use, or the only one.")
 	f.StringVar(&o.clusterConnection, "cluster-connection", "", "ClusterConnection to read with, instead.")
 	f.StringVar(&o.project, "project", "", "MaxCompute project.")
 	o.addConnectionFlags(f)
@@ -29,7 +28,7 @@ func (o *projectOptions) addFlags(f *pflag.FlagSet) {
 // checkProject refuses flags that name no project.
 func (o *projectOptions) checkProject() error {
 	switch {
-	case (o.connection == "") == (o.clusterConnection == ""):
+	case o.connection != "" && o.clusterConnection != "":
 		return errors.New("name --connection or --cluster-connection: one of the two")
 	case o.project == "":
 		return errors.New("name the --project")
@@ -53,11 +52,8 @@ func (o *projectOptions) estate(ctx context.Context) (e controllers.Estate, v *v
 			return e, nil, fmt.Errorf("%s: %s: %w", m.source, m, err)
 		}
 	}
-	e = controllers.Estate{Namespace: namespace, Project: o.project, Connection: v1alpha1.ConnectionReference{Name: o.connection}}
-	if o.clusterConnection != "" {
-		e.Connection = v1alpha1.ConnectionReference{Kind: "ClusterConnection", Name: o.clusterConnection}
-	}
-	return e, around.view, nil
+	ref, err := o.reference(ctx, around.view, namespace)
+	return controllers.Estate{Namespace: namespace, Project: o.project, Connection: ref}, around.view, err
 }
 
 // progress tells a person how far it is, and how long the rest takes if it goes on like that.

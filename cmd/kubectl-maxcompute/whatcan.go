@@ -19,7 +19,7 @@ import (
 func newWhatCan(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &projectOptions{planOptions: planOptions{cluster: c, streams: streams}}
 	command := &cobra.Command{
-		Use:   "what-can PRINCIPAL --connection NAME --project PROJECT",
+		Use:   "what-can PRINCIPAL --project PROJECT",
 		Short: "Tell what somebody may do in a project, and why",
 		Long: `Reads the roles of a MaxCompute project with their ACLs, policies and members, and tells what a principal may do by the roles that it has:
 with each object that they name, and with what the packages hold that it may read. Resources of a policy that name no kind of objects are
@@ -27,8 +27,8 @@ listed as they are written there.
 
 What cannot be told is said and not guessed. Nothing is written. Exit code 1 if something could not be read: what could is printed all the
 same.`,
-		Example: `  kubectl maxcompute what-can 'RAM$corp:alice' --connection prod --project analytics_prod
-  kubectl maxcompute what-can 'ALIYUN$ops@example.com' --connection prod --project analytics_prod -o json`,
+		Example: `  kubectl maxcompute what-can 'RAM$corp:alice' --project analytics_prod
+  kubectl maxcompute what-can 'ALIYUN$ops@example.com' --project analytics_prod -o json`,
 		Args: requireArgs("a principal, such as RAM$account:user"),
 		RunE: func(command *cobra.Command, args []string) error { return o.whatCan(command.Context(), args[0]) },
 	}

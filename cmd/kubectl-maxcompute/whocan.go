@@ -26,7 +26,7 @@ type whoCanOptions struct {
 func newWhoCan(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
 	o := &whoCanOptions{projectOptions: projectOptions{planOptions: planOptions{cluster: c, streams: streams}}}
 	command := &cobra.Command{
-		Use:   "who-can ACTION TABLE --connection NAME --project PROJECT",
+		Use:   "who-can ACTION TABLE --project PROJECT",
 		Short: "Tell who may do something with a table, and why",
 		Long: `Reads the roles of a MaxCompute project with their ACLs, policies and members, and tells who may do the action: each with the roles and
 what in them gives it, and with the objects of the cluster that manage this. Deny comes before Allow; patterns and schemas are understood.
@@ -35,10 +35,10 @@ What cannot be told is said and not guessed: statements with a condition, roles 
 something gives them are listed, too. Nothing is written.
 
 Exit code 1 if something could not be read: what could is printed all the same.`,
-		Example: `  kubectl maxcompute who-can Select dwd_orders --connection prod --project analytics_prod
+		Example: `  kubectl maxcompute who-can Select dwd_orders --project analytics_prod
   kubectl maxcompute who-can Select orders --schema sales --connection prod --project analytics_prod -o json
-  kubectl maxcompute who-can Execute mask_phone --kind Function --connection prod --project analytics_prod
-  kubectl maxcompute who-can Select dim_city --source-project shop --connection prod --project analytics_prod   # through packages of shop`,
+  kubectl maxcompute who-can Execute mask_phone --kind Function --project analytics_prod
+  kubectl maxcompute who-can Select dim_city --source-project shop --project analytics_prod   # through packages of shop`,
 		Args: requireArgs("an action", "the name of a table"),
 		RunE: func(command *cobra.Command, args []string) error { return o.run(command.Context(), args[0], args[1]) },
 	}

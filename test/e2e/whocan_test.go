@@ -31,7 +31,7 @@ func TestWhoCan(t *testing.T) {
 			Chains    []chain
 		}
 	}
-	flags := []string{"--connection", "prod", "--project", s.project, "--allow-insecure-endpoints"}
+	flags := []string{"--project", s.project, "--allow-insecure-endpoints"}
 	asked := s.ask(t, "", append([]string{"who-can", "Select", "orders", "-o", "json"}, flags...)...)
 	g.Expect(asked.code).To(Equal(0), "%s", asked)
 	g.Expect(json.Unmarshal([]byte(asked.out), &answer)).To(Succeed())
