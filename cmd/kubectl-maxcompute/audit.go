@@ -67,12 +67,33 @@ func (o *projectOptions) report(ctx context.Context, file string) error {
 		}
 		return o.finish(reading)
 	}
-	// Who may do what is not for everybody to read.
-	if err := os.WriteFile(file, content.Bytes(), 0o600); err != nil {
+	if err := writePrivately(file, content.Bytes()); err != nil {
 		return err
 	}
 	say(o.streams.Out, "%s and %s written to %s\n", number(len(page.Principals), "principal"), number(len(page.Objects), "object"), file)
 	return o.finish(reading)
+}
+
+// writePrivately writes a file that nobody else can read, be it new or not: who may do what is not for everybody. Of a page that could not
+// be written as a whole, nothing is left.
+func writePrivately(name string, content []byte) (err error) {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) //nolint:gosec // the user names it
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		_, writeErr := file.Write(content)
+		return errors.Join(err, writeErr)
+	}
+	if err := errors.Join(file.Chmod(0o600), file.Truncate(0)); err != nil {
+		return err
+	}
+	if _, err := file.Write(content); err != nil {
+		return errors.Join(err, file.Truncate(0))
+	}
+	return nil
 }
 
 // pageOf is what was read, as the page shows it.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
@@ -144,5 +145,40 @@ func TestAnswersThatCannotBePrinted(t *testing.T) {
 		if code != exitError || errs.String() != "Error: no space left on device\n" {
 			t.Errorf("%v: exit code %d, %q", args, code, errs.String())
 		}
+	}
+}
+
+// TestPagesAreForTheirOwner: also where there is a file already, and none is left half written.
+func TestPagesAreForTheirOwner(t *testing.T) {
+	r := newOffice(t)
+	directory := t.TempDir()
+	file, link := filepath.Join(directory, "page.html"), filepath.Join(directory, "link.html")
+	r.must(os.WriteFile(file, []byte("an older page"), 0o644)) //nolint:gosec // that others can read it is what is tried
+	r.must(os.Symlink(file, link))
+	for _, name := range []string{file, link} {
+		r.must(os.Chmod(file, 0o644)) //nolint:gosec // as above
+		code, _, errs := r.ask("report", "--html", name)
+		info, err := os.Stat(name)
+		r.must(err)
+		if code != exitOK || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: exit code %d, %s, mode %v", name, code, errs, info.Mode())
+		}
+	}
+	for name, want := range map[string]string{
+		directory:                              directory + ": is a directory",
+		filepath.Join(directory, "no", "page"): "no such file or directory",
+		"/dev/full":                            "/dev/full: no space left on device",
+	} {
+		if code, _, errs := r.ask("report", "--html", name); code != exitError || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: exit code %d, %q", name, code, errs)
+		}
+	}
+	if code, out, errs := r.ask("report", "--html", os.DevNull); code != exitOK {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
+	}
+	entries, err := os.ReadDir(directory)
+	r.must(err)
+	if len(entries) != 2 {
+		t.Errorf("something is left beside the page: %v", entries)
 	}
 }
