@@ -182,3 +182,12 @@ func TestPagesAreForTheirOwner(t *testing.T) {
 		t.Errorf("something is left beside the page: %v", entries)
 	}
 }
+
+// TestQuestionsAboutMany: who may do something with all that a pattern stands for is not who may do it with some of that.
+func TestQuestionsAboutMany(t *testing.T) {
+	r := newOffice(t)
+	r.says("\n- ord* is taken as a whole: who may do it with some of that only is not listed, and what is denied of some of that is not counted\n", "who-can", "Select", "ord*")
+	if _, out, _ := r.ask("who-can", "Read", "*", "--kind", "Instance"); strings.Contains(out, "as a whole") {
+		t.Errorf("instances have no names of their own:\n%s", out)
+	}
+}

@@ -132,7 +132,7 @@ func (o *whoCanOptions) run(ctx context.Context, action, name string) error {
 	answer := ask(action, object)
 	report := WhoCanReport{
 		Project: o.project, SourceProject: o.sourceProject, Action: action, Kind: string(object.Kind), SchemaName: object.Schema, Name: object.Name,
-		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen), Problems: problemsOf(reading),
+		Principals: []HolderReport{}, Shares: []ShareReport{}, Unseen: listOf(reading.Notes, answer.Unseen, aboutMany(object)), Problems: problemsOf(reading),
 	}
 	if n := reading.UnreadPolicies; n > 0 {
 		report.Unseen = append(report.Unseen, fmt.Sprintf("the policies, if there are any, of %s: the list of roles shows none (--read-policies reads them)", rolesWithACL(n)))
@@ -171,6 +171,14 @@ func (o *whoCanOptions) question(action, name string) (string, access.Object, er
 		return "", access.Object{}, fmt.Errorf("write table %s without project and schema: they are said by --project and --schema", name)
 	}
 	return kind.Actions()[i], access.NewObject(kind, o.schema, name), nil
+}
+
+// aboutMany says what an answer about a pattern is. Instances have no names to ask for.
+func aboutMany(o access.Object) []string {
+	if !strings.Contains(o.Name, "*") || o.Kind == acl.Instance {
+		return nil
+	}
+	return []string{o.Name + " is taken as a whole: who may do it with some of that only is not listed, and what is denied of some of that is not counted"}
 }
 
 func (o *whoCanOptions) print(report WhoCanReport, object access.Object) error {
