@@ -108,6 +108,7 @@ func mayHaveGranted(status *v1alpha1.PermissionApplyStatus) bool {
 		return slices.ContainsFunc(status.Orders, func(o v1alpha1.PermissionOrder) bool {
 			return o.State == v1alpha1.RequestGranted || o.State == v1alpha1.RequestGrantFailed
 		})
+	case v1alpha1.RequestRejected, v1alpha1.RequestWithdrawn, v1alpha1.RequestExpired:
 	}
 	return false
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/auditpage"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 )
 
 func newReport(c *cluster, streams genericiooptions.IOStreams) *cobra.Command {
@@ -162,6 +163,9 @@ func notesOf(reading *controllers.Reading) []string {
 	for _, created := range reading.Created {
 		var projects []string
 		for _, share := range created.Shares.List() {
+			if share.Project == maxcompute.AnyProject {
+				share.Project = "any project"
+			}
 			projects = append(projects, share.Project)
 		}
 		if len(projects) > 0 {

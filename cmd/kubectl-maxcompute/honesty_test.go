@@ -153,10 +153,10 @@ func TestPagesAreForTheirOwner(t *testing.T) {
 	r := newOffice(t)
 	directory := t.TempDir()
 	file, link := filepath.Join(directory, "page.html"), filepath.Join(directory, "link.html")
-	r.must(os.WriteFile(file, []byte("an older page"), 0o644)) //nolint:gosec // that others can read it is what is tried
+	r.must(os.WriteFile(file, []byte("an older page"), 0o644))
 	r.must(os.Symlink(file, link))
 	for _, name := range []string{file, link} {
-		r.must(os.Chmod(file, 0o644)) //nolint:gosec // as above
+		r.must(os.Chmod(file, 0o644))
 		code, _, errs := r.ask("report", "--html", name)
 		info, err := os.Stat(name)
 		r.must(err)
@@ -190,4 +190,13 @@ func TestQuestionsAboutMany(t *testing.T) {
 	if _, out, _ := r.ask("who-can", "Read", "*", "--kind", "Instance"); strings.Contains(out, "as a whole") {
 		t.Errorf("instances have no names of their own:\n%s", out)
 	}
+}
+
+// TestPackagesForEverybody: a * in the place of a project is every project.
+func TestPackagesForEverybody(t *testing.T) {
+	r := newOffice(t)
+	r.must(r.cloud.AllowProject("shop", "shared", "*", 0))
+	r.cloud.ResetJournal()
+	r.says("\nAny project may install package shared, which holds it (label 0): its own roles decide who.\n", "who-can", "Select", "orders")
+	r.says("Package shared may be installed by any project, mart: whom they let read it cannot be seen here", "report", "--html", "-")
 }

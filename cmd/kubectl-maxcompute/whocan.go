@@ -14,6 +14,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/access"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 )
 
 // whoCanOptions are the flags of who-can.
@@ -199,7 +200,11 @@ func (o *whoCanOptions) print(report WhoCanReport, object access.Object) error {
 		}
 	}
 	for _, share := range report.Shares {
-		sayNames(&out, "\nProject %s may install package %s, which holds it (label %d): its own roles decide who.\n", share.Project, share.Package, share.Label)
+		who := "Project " + share.Project
+		if share.Project == maxcompute.AnyProject {
+			who = "Any project"
+		}
+		sayNames(&out, "\n%s may install package %s, which holds it (label %d): its own roles decide who.\n", who, share.Package, share.Label)
 	}
 	printUnseen(&out, report.Unseen)
 	_, err := io.WriteString(o.streams.Out, out.String())

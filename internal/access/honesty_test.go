@@ -97,7 +97,7 @@ func TestPackagesThatSomebodyReads(t *testing.T) {
 			_, who := p.WhatCan("ALIYUN$a")
 			got := map[string]access.Verdict{}
 			for _, installed := range p.Installed {
-				if verdict, any := p.Reads(who, installed); any {
+				if verdict, gives := p.Reads(who, installed); gives {
 					got[installed.String()] = verdict
 				}
 			}
