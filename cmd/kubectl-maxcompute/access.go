@@ -16,7 +16,8 @@ import (
 
 // unreported is what no call that is made tells of.
 const unreported = "Not looked at: the project's owner and the tenant's administrators, who may do everything; who owns an object; what was " +
-	"granted to accounts without a role, but for requests by PermissionApply; labels; columns, ends and conditions of ACL entries."
+	"granted to accounts without a role, but for requests by PermissionApply; labels; ACL entries on schemas, models and volumes; columns, ends and " +
+	"conditions of ACL entries."
 
 func (o *projectOptions) addOutputFlag(f *pflag.FlagSet) {
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml; empty is for people.")
