@@ -81,3 +81,20 @@ func TestRequestsThatGavePartOfWhatTheyAskFor(t *testing.T) {
 		})
 	}
 }
+
+// TestAccountsWithoutANameAreTold: their roles are listed by name, so that what these deny cannot be counted.
+func TestAccountsWithoutANameAreTold(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	for _, name := range []string{"first", "second"} {
+		apply := newRequest(name, func(s *v1alpha1.PermissionApplySpec) { s.ApplyUserIDs = []string{"267842600408990000"} })
+		h.create(apply)
+		apply = stored(h, apply)
+		apply.Status.State = v1alpha1.RequestGranted
+		h.must(h.kube.Status().Update(t.Context(), apply))
+	}
+	want := []string{"what account 267842600408990000 is called, which a permission request was granted to: what its roles give or deny it is not counted for it"}
+	if diff := gocmp.Diff(want, h.access().Notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}

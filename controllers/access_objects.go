@@ -94,9 +94,20 @@ func (p *Previewer) readRequests(ctx context.Context, r *Reading) error {
 				names = map[string]string{}
 			}
 		}
+		r.noteUnnamed(apply.Spec.ApplyUserIDs, names)
 		r.Requests = append(r.Requests, requestOf(apply, names, p.clock.Now()))
 	}
 	return nil
+}
+
+// noteUnnamed tells of accounts that are known by their ids alone, each once. Roles list them by name.
+func (r *Reading) noteUnnamed(ids []string, names map[string]string) {
+	for _, id := range ids {
+		note := "what account " + id + " is called, which a permission request was granted to: what its roles give or deny it is not counted for it"
+		if names[id] == "" && !slices.Contains(r.Notes, note) {
+			r.Notes = append(r.Notes, note)
+		}
+	}
 }
 
 // mayHaveGranted tells of requests that have granted something, whatever becomes of the rest, and of those that may have done so.
