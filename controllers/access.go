@@ -55,6 +55,9 @@ func (p *Previewer) Access(ctx context.Context, e Estate, sparing bool, progress
 	}
 	r := &Reading{Project: &access.Project{Name: e.Project}, Connection: e.Connection, Endpoint: account.Endpoint, estate: e, account: account, progress: progress}
 	details, err := account.MaxCompute.ListRoleDetails(ctx, e.Project)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, account.Noticed(err)
 	}

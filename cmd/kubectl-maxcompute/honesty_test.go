@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -199,4 +200,31 @@ func TestPackagesForEverybody(t *testing.T) {
 	r.cloud.ResetJournal()
 	r.says("\nAny project may install package shared, which holds it (label 0): its own roles decide who.\n", "who-can", "Select", "orders")
 	r.says("Package shared may be installed by any project, mart: whom they let read it cannot be seen here", "report", "--html", "-")
+}
+
+// TestInterruptedAnswers end with one line that says so, whatever was being read, and without a page.
+func TestInterruptedAnswers(t *testing.T) {
+	for _, read := range []string{"/roles", "/roleAcl", "/users", "/packages"} {
+		t.Run(read, func(t *testing.T) {
+			r := newOffice(t)
+			ctx, interrupt := context.WithCancel(t.Context())
+			url := r.serve(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+				if strings.HasSuffix(request.URL.Path, read) {
+					interrupt()
+					<-request.Context().Done()
+					return
+				}
+				r.cloud.ServeHTTP(w, request)
+			}))
+			t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", fakecloud.DefaultAccessKeyID)
+			t.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", fakecloud.DefaultAccessKeySecret)
+			page := r.file("page.html", nothing)
+			var out, errs strings.Builder
+			code := run(ctx, []string{"report", "--html", page, "--kubeconfig", os.DevNull, "--connection-file", r.file("connection.yaml", connectionTo(url)),
+				"--connection", "prod", "--project", "shop", "--allow-insecure-endpoints"}, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &errs})
+			if _, err := os.Stat(page); code != exitError || out.String() != "" || !strings.HasSuffix(errs.String(), "interrupted\n") || strings.Count(errs.String(), "\n") != 1 || err == nil {
+				t.Errorf("exit code %d, printed %q, said %q", code, out.String(), errs.String())
+			}
+		})
+	}
 }
