@@ -77,6 +77,7 @@ func TestVerdicts(t *testing.T) {
 		"what is given and may be denied":              {[]*access.Role{reads, perhapsDenies}, access.Unclear},
 		"a statement that is not understood":           {[]*access.Role{strange}, access.Unclear},
 		"one that is not understood beside a gift":     {[]*access.Role{strange, reads}, access.Unclear},
+		"an action that no ACL knows":                  {[]*access.Role{role("star", false, acl.NewSet(table("orders", "*")), acl.Document{})}, access.Unclear},
 		"the super administrator":                      {[]*access.Role{super}, access.Allowed},
 		"nothing is denied to the super administrator": {[]*access.Role{super, denies, perhapsDenies}, access.Allowed},
 		"the administrator":                            {[]*access.Role{admin}, access.Allowed},

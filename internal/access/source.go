@@ -164,10 +164,15 @@ func (s *Source) reach(q question) (acl.Reach, string) {
 	case s.builtIn:
 		return acl.Inside, ""
 	case s.scope == nil:
-		if !s.covers(q.Object) || !slices.Contains(s.entry.Actions, q.action) {
+		switch {
+		case !s.covers(q.Object):
 			return acl.Outside, ""
+		case slices.Contains(s.entry.Actions, q.action):
+			return s.doubted(acl.Inside, "")
+		case slices.Contains(s.entry.Actions, "*"):
+			return acl.Perhaps, "the action * is not one of an ACL"
 		}
-		return s.doubted(acl.Inside, "")
+		return acl.Outside, ""
 	}
 	return s.doubted(s.scope.Reach(q.name, q.word, q.resources))
 }
@@ -189,10 +194,13 @@ func (s *Source) candidates(q question) []string {
 	case s.builtIn:
 		return q.Kind.Actions()
 	case s.scope == nil:
-		if s.covers(q.Object) {
-			return s.entry.Actions
+		switch {
+		case !s.covers(q.Object):
+			return nil
+		case slices.Contains(s.entry.Actions, "*"):
+			return slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.entry.Actions, q.Kind.Actions()))))
 		}
-		return nil
+		return s.entry.Actions
 	}
 	if reach, _ := s.scope.On(q.resources); reach == acl.Outside {
 		return nil

@@ -31,13 +31,40 @@ type Scope struct {
 // ResourcePrefix is how the name of every resource begins: service and region.
 const ResourcePrefix = "acs:odps:*:"
 
-// Scope returns what the statement speaks of.
+// actionPrefix is how every action begins in a policy.
+const actionPrefix = "odps:"
+
+// Scope returns what the statement speaks of. Where it is not as documented, it is read as it must be meant, and doubted.
 func (s Statement) Scope() Scope {
-	resources := s.resources.folded()
-	return Scope{
-		actions: s.actions, resources: resources, doubt: s.doubt(),
+	actions, wholeActions := s.actions.beginning(actionPrefix, actionPrefix)
+	resources, wholeResources := s.resources.folded().beginning("acs:", ResourcePrefix)
+	scope := Scope{
+		actions: actions, resources: resources, doubt: s.doubt(),
 		regional: terms{names: anywhere(resources.names), except: anywhere(resources.except)},
 	}
+	switch {
+	case scope.doubt != "":
+	case !wholeActions:
+		scope.doubt = "an action of it does not begin with " + actionPrefix
+	case !wholeResources:
+		scope.doubt = "a resource of it does not begin with acs:"
+	}
+	return scope
+}
+
+// beginning are the terms with a prefix before those that do not begin as they should, unless a * stands there; whole tells that all do.
+func (t terms) beginning(as, prefix string) (out terms, whole bool) {
+	whole = true
+	complete := func(names []string) []string {
+		list := make([]string, len(names))
+		for i, name := range names {
+			if list[i] = name; !strings.HasPrefix(name, as) && !strings.HasPrefix(name, "*") {
+				list[i], whole = prefix+name, false
+			}
+		}
+		return list
+	}
+	return terms{names: complete(t.names), other: t.other, except: complete(t.except)}, whole
 }
 
 // anywhere returns the resources that name a region, with every region in its place.

@@ -46,6 +46,9 @@ func TestScopeReach(t *testing.T) {
 		"another action is left out":                   {`{"Effect":"Allow","NotAction":"odps:Drop","Resource":"*"}`, acl.Inside, ""},
 		"a table that is left out by one of its names": {`{"Effect":"Allow","Action":"*","NotResource":"acs:odps:*:projects/p/tables/*"}`, acl.Outside, ""},
 		"another table is left out":                    {`{"Effect":"Allow","Action":"*","NotResource":"acs:odps:*:projects/p/tables/dwd_*"}`, acl.Inside, ""},
+		"an action without its prefix":                 {`{"Effect":"Allow","Action":"Select","Resource":"*"}`, acl.Perhaps, "an action of it does not begin with odps:"},
+		"a resource without its prefix":                {`{"Effect":"Deny","Action":"*","Resource":"projects/p/tables/ods_*"}`, acl.Perhaps, "a resource of it does not begin with acs:"},
+		"another table without its prefix":             {`{"Effect":"Deny","Action":"*","Resource":"projects/p/tables/dwd_*"}`, acl.Outside, ""},
 		"a condition":                                  {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"A":{"b":["c"]}}}`, acl.Perhaps, "it has a Condition"},
 		"a condition on something else":                {`{"Effect":"Allow","Action":"odps:Drop","Resource":"*","Condition":{"A":{"b":["c"]}}}`, acl.Outside, ""},
 		"an empty condition is none":                   {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{}}`, acl.Inside, ""},
@@ -86,11 +89,11 @@ func TestScopeReachIsThatOfItsPatterns(t *testing.T) {
 	}
 	counts := map[acl.Reach]int{}
 	for range 20_000 {
-		actions, resources := []string{word("abA*", 3), word("ab*", 3)}, []string{"acs:odps:*:" + word("ab/*", 4), "acs:odps:*:" + word("abB*", 4)}
+		actions, resources := []string{"odps:" + word("abA*", 3), "odps:" + word("ab*", 3)}, []string{"acs:odps:*:" + word("ab/*", 4), "acs:odps:*:" + word("abB*", 4)}
 		notAction, notResource := r.IntN(2) == 0, r.IntN(2) == 0
 		key := func(name string, not bool) string { return map[bool]string{true: "Not" + name, false: name}[not] }
 		statement := fmt.Sprintf(`{"Effect":"Allow",%q:["%s"],%q:["%s"]}`, key("Action", notAction), strings.Join(actions, `","`), key("Resource", notResource), strings.Join(resources, `","`))
-		asked, on := []string{word("ab", 3), word("ab", 3)}, []string{"acs:odps:*:" + word("ab/", 4), "acs:odps:*:" + word("ab", 4)}
+		asked, on := []string{"odps:" + word("ab", 3), "odps:" + word("ab", 3)}, []string{"acs:odps:*:" + word("ab/", 4), "acs:odps:*:" + word("ab", 4)}
 		want := acl.Outside
 		// The second one is a word, which no pattern stands for.
 		spelt := slices.ContainsFunc(actions, func(action string) bool { return strings.EqualFold(action, asked[1]) })
