@@ -194,17 +194,25 @@ func (s *Source) candidates(q question) []string {
 	case s.builtIn:
 		return q.Kind.Actions()
 	case s.scope == nil:
-		switch {
-		case !s.covers(q.Object):
-			return nil
-		case slices.Contains(s.entry.Actions, "*"):
-			return slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.entry.Actions, q.Kind.Actions()))))
-		}
-		return s.entry.Actions
+		return s.candidatesOfEntry(q)
 	}
 	if reach, _ := s.scope.On(q.resources); reach == acl.Outside {
 		return nil
 	}
+	return s.candidatesOfStatement(q)
+}
+
+func (s *Source) candidatesOfEntry(q question) []string {
+	switch {
+	case !s.covers(q.Object):
+		return nil
+	case slices.Contains(s.entry.Actions, "*"):
+		return slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.entry.Actions, q.Kind.Actions()))))
+	}
+	return s.entry.Actions
+}
+
+func (s *Source) candidatesOfStatement(q question) []string {
 	known := q.Kind.Actions()
 	names, except := s.scope.Actions()
 	switch {
