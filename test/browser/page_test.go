@@ -22,7 +22,7 @@ import (
 type chromium struct{ ctx context.Context }
 
 // start starts a browser that ends with the test.
-func start(t *testing.T) chromium {
+func start(t testing.TB) chromium {
 	t.Helper()
 	path := os.Getenv("CHROMIUM")
 	if path == "" {
@@ -38,7 +38,7 @@ func start(t *testing.T) chromium {
 
 // tab is a page in a tab of its own, and what went wrong in it.
 type tab struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu       sync.Mutex
@@ -46,7 +46,7 @@ type tab struct {
 }
 
 // open opens what Write makes of a page. When the test ends, nothing must have gone wrong in it.
-func open(t *testing.T, browser chromium, p auditpage.Page, fragment string) *tab {
+func open(t testing.TB, browser chromium, p auditpage.Page, fragment string) *tab {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "page.html")
 	file, err := os.Create(path)
@@ -62,7 +62,7 @@ func open(t *testing.T, browser chromium, p auditpage.Page, fragment string) *ta
 	return opened
 }
 
-func openFile(t *testing.T, in chromium, path, fragment string) *tab {
+func openFile(t testing.TB, in chromium, path, fragment string) *tab {
 	t.Helper()
 	opened := &tab{t: t}
 	ctx, closeTab := chromedp.NewContext(in.ctx, chromedp.WithListener(opened.listen))
@@ -170,7 +170,7 @@ func quote(text string) string {
 	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`", "${", "\\${").Replace(text) + "`"
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
