@@ -152,6 +152,25 @@ func TestObjectsOfPolicies(t *testing.T) {
 	}
 }
 
+// TestDenialsOfMany: a Deny of many tables is told of even if nothing gives all of them, for it may cut into what is given.
+func TestDenialsOfMany(t *testing.T) {
+	role := access.NewRole("r", false, acl.Set{}, policy(t, statement("Allow", "odps:Select", "tables/o*"), statement("Deny", "odps:Select", "tables/*rd*", "tables/x")), nil)
+	p := &access.Project{Name: "p", Roles: []*access.Role{held(role, "ALIYUN$a")}}
+	got := map[string]access.Verdict{}
+	holdings, _ := p.WhatCan("ALIYUN$a")
+	for _, h := range holdings {
+		for _, action := range h.Actions {
+			got[h.Object.String()+" "+action.Name] = action.Verdict
+		}
+	}
+	if diff := cmp.Diff(map[string]access.Verdict{"Table o* Select": access.Allowed, "Table *rd* Select": access.Denied}, got); diff != "" {
+		t.Errorf("what can be done (-want +got):\n%s", diff)
+	}
+	if holders := p.WhoCan("Select", access.NewObject(acl.Table, "", "*rd*")).Holders; holders != nil {
+		t.Errorf("somebody can select all: %+v", holders)
+	}
+}
+
 // TestTablesAndQuestionsAgree: what a principal may do by the table, by what-can and by who-can is the same.
 func TestTablesAndQuestionsAgree(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 2026))
@@ -198,6 +217,9 @@ func checkTable(t *testing.T, p *access.Project) {
 						return actions[j].Verdict
 					}
 					return ""
+				}
+				if strings.Contains(o.Name, "*") && want == "" {
+					continue // see TestDenialsOfMany
 				}
 				named, known := byObject[o]
 				if got := of(cells[i]); got != want || known && of(named) != want {

@@ -242,13 +242,12 @@ func decide(chains []Chain) (verdict Verdict, given bool) {
 			perhapsDenies = perhapsDenies || c.Effect != Allow
 		}
 	}
+	given = gives || perhapsGives
 	switch {
-	case !gives && !perhapsGives:
-		return Denied, false
 	case denies:
-		return Denied, true
+		return Denied, given
 	case !gives || perhapsDenies:
-		return Unclear, true
+		return Unclear, given
 	}
 	return Allowed, true
 }

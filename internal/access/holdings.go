@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 )
@@ -153,8 +154,8 @@ func newTable(p *Project, sources []*Source) *Table {
 	return t
 }
 
-// Of returns what principals with the same roles and requests may do, for each of Objects; nil where they may do nothing. The chains do
-// not tell memberships.
+// Of returns what principals with the same roles and requests may do, for each of Objects; nil where they may do nothing. Of objects that
+// stand for many, it also returns what is only denied. The chains do not tell memberships.
 func (t *Table) Of(who *Principal) [][]Action {
 	columns := make([][][]touch, 0, len(who.Roles)+len(who.Requests))
 	for _, r := range who.Roles {
@@ -166,8 +167,10 @@ func (t *Table) Of(who *Principal) [][]Action {
 		}))
 	}
 	actions := make([][]Action, len(t.Objects))
-	for i := range t.Objects {
-		if !slices.ContainsFunc(columns, func(column [][]touch) bool { return slices.ContainsFunc(column[i], touch.mayGive) }) {
+	for i, o := range t.Objects {
+		// What is denied of many may be given for some of them, by a pattern that only overlaps: it must not be left out.
+		many := strings.Contains(o.Name, "*")
+		if !many && !slices.ContainsFunc(columns, func(column [][]touch) bool { return slices.ContainsFunc(column[i], touch.mayGive) }) {
 			continue
 		}
 		found := map[string][]Chain{}
@@ -177,7 +180,7 @@ func (t *Table) Of(who *Principal) [][]Action {
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(found)) {
-			if verdict, given := decide(found[name]); given {
+			if verdict, given := decide(found[name]); given || many {
 				actions[i] = append(actions[i], Action{Name: name, Verdict: verdict, Chains: found[name]})
 			}
 		}
