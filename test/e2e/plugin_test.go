@@ -300,7 +300,8 @@ func TestExportSaysWhatIsWrong(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no connection":               {[]string{"export", "--project", s.project}, "one of the two"},
+		"no connection of two":        {[]string{"export", "--project", s.project}, "could be read with Connection keyless or Connection prod: name one with --connection"},
+		"two connections":             {using("prod", "--cluster-connection", "prod"), "one of the two"},
 		"no project":                  {[]string{"export", "--connection", "prod"}, "name the --project"},
 		"a project with an odd name":  {using("prod", "--project", "../shop"), `"../shop" cannot be the name of a project`},
 		"a kind that is not exported": {using("prod", "--kinds", "Pod"), `--kinds: "Pod" is none of ProjectRole`},
