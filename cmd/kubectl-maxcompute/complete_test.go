@@ -42,10 +42,8 @@ func served() map[string]any {
 	}
 }
 
-// TestCompletion: what is not served (requests and exports) is refused, which is not told.
-func TestCompletion(t *testing.T) {
-	answers := served()
-	r := &rig{t: t}
+// cluster is an API server that gives some answers, by their paths, and refuses everything else: it returns its kubeconfig.
+func (r *rig) cluster(answers map[string]any) (kubeconfig string) {
 	url := r.serve(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		answer, ok := answers[request.URL.Path]
@@ -55,7 +53,14 @@ func TestCompletion(t *testing.T) {
 		}
 		r.must(json.NewEncoder(w).Encode(answer))
 	}))
-	kubeconfig := r.file("kubeconfig", kubeconfigOf(url))
+	return r.file("kubeconfig", kubeconfigOf(url))
+}
+
+// TestCompletion: what is not served (requests and exports) is refused, which is not told.
+func TestCompletion(t *testing.T) {
+	answers := served()
+	r := &rig{t: t}
+	kubeconfig := r.cluster(answers)
 	tests := map[string]struct {
 		args []string
 		want []string
