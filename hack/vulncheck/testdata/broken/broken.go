@@ -1,4 +1,0 @@
-// Package broken does not compile.
-package broken
-
-var _ int = "text"
