@@ -1,8 +1,11 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,7 +88,7 @@ func (k *projectRoleKind) look(ctx context.Context, c *maxcompute.Client, role *
 	if err != nil || !exists {
 		return roleState{}, err
 	}
-	have := roleState{exists: true, roleType: roleType}
+	have := roleState{exists: true, roleType: roleType, unread: map[string]bool{}}
 	if roleType != typeOf(role) {
 		return have, nil
 	}
@@ -97,32 +100,58 @@ func (k *projectRoleKind) look(ctx context.Context, c *maxcompute.Client, role *
 }
 
 // read reads what a pass needs to see of a role: what the spec manages, and what may have to be taken back. To settle the outcome of a
-// create, all of it; to drop the whole role, only its members.
-func (k *projectRoleKind) read(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have *roleState) (err error) {
-	project, name, spec, owned := role.Spec.ProjectName, role.Spec.RoleName, role.Spec, inventoryOf(role)
+// create, all of it; to drop the whole role, only its members. A part that cannot be read does not keep the others from becoming what they
+// should be, nor what the spec has dropped of that part from being taken back.
+func (k *projectRoleKind) read(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have *roleState) error {
+	spec, owned := role.Spec, inventoryOf(role)
 	dropping := !role.DeletionTimestamp.IsZero() && role.Status.Created
 	needed := func(managed, owns bool) bool {
 		return role.Status.Creating || !dropping && (managed && role.DeletionTimestamp.IsZero() || owns)
 	}
+	parts := map[string]func(context.Context, *maxcompute.Client, *v1alpha1.ProjectRole, *roleState) error{}
 	if have.roleType == maxcompute.TypeResource && needed(spec.ACL != nil, !owned.acl.Empty()) {
-		if have.acl, err = c.GetRoleACL(ctx, project, name); err != nil {
-			return err
-		}
-		have.hasACL = true
+		parts[partACL] = readACL
 	}
 	if needed(spec.Policy != nil, len(owned.statements) > 0) {
-		// Nobody knows how the service says that a role has no policy. Of a role that this object made, null can mean nothing else; of any
-		// other, a policy might be overwritten because of it.
-		have.policy, err = c.GetRolePolicy(ctx, project, name)
-		if err != nil && (!maxcompute.IsNull(err) || !role.Status.Created) {
-			return err
-		}
-		have.hasPolicy = true
+		parts[partPolicy] = readPolicy
 	}
 	if needed(spec.Members != nil, owned.members.Len() > 0) || dropping {
-		return k.readMembers(ctx, c, role, have)
+		parts[partMembers] = k.readMembers
+	}
+	for _, part := range slices.Sorted(maps.Keys(parts)) {
+		err := parts[part](ctx, c, role, have)
+		switch {
+		case err == nil:
+		case cloud.IsNotFound(err), conditions.IsShutdown(ctx, err), role.Status.Creating, endsAll(err), have.failure != nil && cloud.IsUnanswered(err):
+			return err
+		default:
+			have.unread[part], have.failure = true, cmp.Or(have.failure, err)
+		}
 	}
 	return nil
+}
+
+// endsAll reports whether a failed read says that no other would succeed.
+func endsAll(err error) bool {
+	code := cloud.CodeOf(err)
+	return code == "" || code == cloud.AuthenticationFailed || code == cloud.ProjectNotFound || cloud.IsThrottled(err)
+}
+
+func readACL(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have *roleState) (err error) {
+	have.acl, err = c.GetRoleACL(ctx, role.Spec.ProjectName, role.Spec.RoleName)
+	have.hasACL = err == nil
+	return err
+}
+
+// readPolicy reads the policy. Nobody knows how the service says that a role has none. Of a role that this object made, null can mean nothing
+// else; of any other, a policy might be overwritten because of it.
+func readPolicy(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have *roleState) (err error) {
+	have.policy, err = c.GetRolePolicy(ctx, role.Spec.ProjectName, role.Spec.RoleName)
+	if maxcompute.IsNull(err) && role.Status.Created {
+		err = nil
+	}
+	have.hasPolicy = err == nil
+	return err
 }
 
 // readMembers lists who has the role. One member whose account was deleted makes the service refuse the whole list: then nothing is

@@ -19,7 +19,9 @@ func (k *projectRoleKind) Plan(role *v1alpha1.ProjectRole, want, have roleState)
 	}
 	switch {
 	case !role.DeletionTimestamp.IsZero():
-		return planDeletion(role, have)
+		p = planDeletion(role, have)
+		p.Failure = have.failure
+		return p
 	case !have.exists:
 		p = planCreation(role, want, have)
 	case have.roleType != typeOf(role):
@@ -29,7 +31,14 @@ func (k *projectRoleKind) Plan(role *v1alpha1.ProjectRole, want, have roleState)
 		p = planChange(role, want, have)
 	}
 	p.Problems = append(p.Problems, have.waits...)
-	p.Basis, p.Holds = describe(role, have), have.acl.Pairs()+have.policy.Pairs()+have.members.Len()
+	p.Failure, p.Basis, p.Holds = have.failure, describe(role, have), have.acl.Pairs()+have.policy.Pairs()+have.members.Len()
+	// Of what could not be read, at least the inventory is there.
+	if owned := inventoryOf(role); have.unread[partACL] {
+		p.Holds += owned.acl.Pairs()
+	}
+	if owned := inventoryOf(role); have.unread[partMembers] {
+		p.Holds += owned.members.Len()
+	}
 	return p
 }
 
@@ -55,7 +64,10 @@ func change(role *v1alpha1.ProjectRole, want, have roleState) []plan.Step {
 	owned := inventoryOf(role)
 	// All of the inventory, seen or not: a read that lags must not let a grant be forgotten.
 	access := acl.Change{Revoke: owned.acl}
-	if want.hasACL {
+	switch {
+	case have.unread[partACL]:
+		access.Revoke = owned.acl.Minus(want.acl)
+	case want.hasACL:
 		access = acl.Diff(want.acl, have.acl, owned.acl, policyOf(role))
 	}
 	added, removed := changeMembers(role, want, have, owned)
@@ -65,11 +77,11 @@ func change(role *v1alpha1.ProjectRole, want, have roleState) []plan.Step {
 	)
 }
 
-// changeMembers decides who is to be added and removed. Principals that cannot be parsed are never removed. Where the service cannot list
-// the members, only what the spec has dropped is removed, and what it has gained is added: never what might be there already.
+// changeMembers decides who is to be added and removed. Principals that cannot be parsed are never removed. Where the members cannot be
+// listed, only what the spec has dropped is removed, and what it has gained is added: never what might be there already.
 func changeMembers(role *v1alpha1.ProjectRole, want, have roleState, owned inventory) (added, removed []string) {
 	switch {
-	case have.unlistable:
+	case have.unlistable, have.unread[partMembers]:
 		if want.hasMembers && role.Status.Created {
 			added = want.members.Minus(owned.members).List()
 		}
@@ -97,7 +109,7 @@ func memberStep(verb plan.Verb, role *v1alpha1.ProjectRole, members []string) []
 
 // policyStep replaces the policy if it does not mean what is wanted. It lists the statements that will be this object's.
 func policyStep(role *v1alpha1.ProjectRole, want, have roleState, owned inventory) []plan.Step {
-	if !want.hasPolicy && len(owned.statements) == 0 {
+	if !want.hasPolicy && len(owned.statements) == 0 || have.unread[partPolicy] {
 		return nil
 	}
 	next, changed := acl.DiffDocument(want.policy, have.policy, owned.statements, policyOf(role))
@@ -145,6 +157,9 @@ func planDeletion(role *v1alpha1.ProjectRole, have roleState) plan.Plan {
 		return plan.Plan{Hold: &plan.Hold{Reason: v1alpha1.ReasonAlreadyExists, Message: role.GetTarget().String() + " is of type " + have.roleType + " now, so it is not the one that this object created"}}
 	case have.roleType != typeOf(role):
 		return plan.Plan{}
+	case role.Status.Created && have.unread[partMembers]:
+		// Who else has the role is not known, so it is not dropped yet. Those that are known lose it now.
+		return plan.Plan{Steps: memberStep(plan.RemoveMember, role, owned.members.List())}
 	case role.Status.Created:
 		members := append(have.members.List(), have.members.Unknown()...)
 		if have.unlistable {
@@ -152,12 +167,15 @@ func planDeletion(role *v1alpha1.ProjectRole, have roleState) plan.Plan {
 		}
 		return plan.Plan{Steps: append(memberStep(plan.RemoveMember, role, members), plan.Step{Verb: plan.Delete, Entry: roleEntry(role)})}
 	}
-	removed := owned.members.Intersect(have.members).List()
-	if have.unlistable {
-		removed = owned.members.List()
+	removed, revoked := owned.members.Intersect(have.members), owned.acl.Intersect(have.acl)
+	if have.unlistable || have.unread[partMembers] {
+		removed = owned.members
+	}
+	if have.unread[partACL] {
+		revoked = owned.acl
 	}
 	return plan.Plan{Steps: slices.Concat(
-		memberStep(plan.RemoveMember, role, removed), policyStep(role, roleState{}, have, owned), steps(plan.Revoke, owned.acl.Intersect(have.acl)),
+		memberStep(plan.RemoveMember, role, removed.List()), policyStep(role, roleState{}, have, owned), steps(plan.Revoke, revoked),
 	)}
 }
 

@@ -18,6 +18,13 @@ const (
 	statementKind = "Statement"
 )
 
+// The parts of a role, each of which is read by a call of its own.
+const (
+	partACL     = "acl"
+	partMembers = "members"
+	partPolicy  = "policy"
+)
+
 // roleState is a role as it is wanted, or as it was found. Each of the three parts is there or not: wanted if the spec has it, found if it
 // was read.
 type roleState struct {
@@ -37,6 +44,11 @@ type roleState struct {
 	// that it may be.
 	unlistable bool
 	dead       []string
+
+	// unread are the parts of a found role that should have been read and could not, and failure is why the first of them could not:
+	// nothing is known of them.
+	unread  map[string]bool
+	failure error
 
 	// uninstalled are permissions on packages that are not installed in the project, or may not be, and waits says so of each.
 	uninstalled acl.Set

@@ -127,7 +127,7 @@ type TargetStatus struct {
 	// applied lists what this object granted, or is about to grant.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=4000
+	// +kubebuilder:validation:MaxItems=8000
 	Applied []InventoryEntry `json:"applied,omitempty"`
 
 	// drift lists what differed at the last look and was not corrected: under managementPolicy Observe, while the object waits for a
@@ -150,6 +150,19 @@ type TargetStatus struct {
 	// pendingPlan waits for somebody to approve it, by the annotation maxcompute-operator.io/approve-plan with its hash.
 	// +optional
 	PendingPlan *PendingPlan `json:"pendingPlan,omitempty"`
+
+	// approvedPlan is the hash of the plan that was approved and carried out last, or is being carried out. An approval is used once: the
+	// hash of a plan covers the generation and lastAppliedTime, so the same plan at another time has another hash.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ApprovedPlan string `json:"approvedPlan,omitempty"`
+
+	// recurring lists the differences that were corrected last, and how many times in a row each of them has come back. After three
+	// corrections that something else has undone, the object stalls with reason NonConvergent and is only read.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Recurring []RecurringCorrection `json:"recurring,omitempty"`
 
 	// unsettled counts passes in a row that wrote to the cloud and did not find there what they had written. After three the object
 	// stalls with reason NonConvergent and is only looked at.
@@ -213,6 +226,18 @@ type PendingPlan struct {
 	// revokes is how many permissions and members would be taken away.
 	// +optional
 	Revokes int32 `json:"revokes,omitempty"`
+}
+
+// RecurringCorrection is a difference that came back after it was corrected.
+type RecurringCorrection struct {
+	// step is what was done about it, such as "Grant Select on Table orders".
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Step string `json:"step"`
+
+	// times is how many times in a row it was done.
+	// +required
+	Times int32 `json:"times"`
 }
 
 // InventoryEntry is one thing that the object has granted, or is about to grant, in the cloud.

@@ -111,6 +111,12 @@ func IsThrottled(err error) bool {
 	return ok && e.Throttled
 }
 
+// IsUnanswered reports whether no answer came to a call: no connection, or none in time.
+func IsUnanswered(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == RemoteUnavailable && e.HTTPStatus == 0 && !e.Throttled
+}
+
 // Unsent tells whether a call never left this machine.
 func Unsent(err error) bool {
 	e, ok := errors.AsType[*Error](err)

@@ -68,6 +68,15 @@ func PartiallyApplied(failures []error) error {
 	return &outcomeError{outcome: outcome, cause: errors.Join(failures...)}
 }
 
+// Unstorable is the error of a pass whose record the API server refuses to store.
+func Unstorable(refusal error) error {
+	return Stall(v1alpha1.ReasonInvalidSpec, "too much changes at once to be recorded in the status of one object, which the API server refuses to store (%s). "+
+		"Nothing is added until that fits: change the spec in smaller parts, or split it into several objects", Cut(refusal.Error(), maxRefusal))
+}
+
+// maxRefusal is how much of a refusal of the API server goes into a message, in bytes: it can name thousands of fields.
+const maxRefusal = 300
+
 // flatten takes apart what errors.Join has put together.
 func flatten(failures []error) []error {
 	var flat []error
@@ -151,6 +160,17 @@ func reasonOf(code cloud.Code) string {
 	case cloud.UnexpectedResponse:
 	}
 	return v1alpha1.ReasonUnexpectedResponse
+}
+
+// IsRefusal reports whether an outcome is what a service has decided, and will decide again until something changes: as opposed to a
+// failure that passes.
+func IsRefusal(outcome Outcome) bool {
+	switch outcome.Reason {
+	case v1alpha1.ReasonPartiallyApplied, v1alpha1.ReasonRemoteRejected, v1alpha1.ReasonPermissionDenied,
+		v1alpha1.ReasonAuthenticationFailed, v1alpha1.ReasonProjectNotFound:
+		return outcome.State == Reconciling
+	}
+	return false
 }
 
 // IsShutdown tells whether a pass ended because the operator is stopping: no failure, and nothing to report.

@@ -1,7 +1,9 @@
 package conditions
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +22,12 @@ const (
 
 // maxUnsettled is how many passes in a row may write without effect before no more is written.
 const maxUnsettled = 3
+
+// maxCorrections is how many times in a row the same difference is corrected before it is left to whoever makes it.
+const maxCorrections = 3
+
+// maxStep is what the schema allows in the text of a recurring step.
+const maxStep = 256
 
 // settle is how long the service is given to show a write before it is repeated; doubled each time.
 const settle = 5 * time.Second
@@ -122,20 +130,39 @@ func SetPending(obj Target, p *plan.Plan) {
 	}
 }
 
+// Approval returns the hash of the plan that a user approves, or "".
+func Approval(obj metav1.Object) string {
+	return obj.GetAnnotations()[v1alpha1.ApprovePlanAnnotation]
+}
+
 // IsApproved tells whether somebody has approved the plan that waits for it.
 func IsApproved(obj Target) bool {
 	pending := obj.GetTargetStatus().PendingPlan
-	return pending != nil && obj.GetAnnotations()[v1alpha1.ApprovePlanAnnotation] == pending.Hash
+	return pending != nil && Approval(obj) == pending.Hash
 }
 
-// Unapproved returns the outcome of a plan that takes away more than limit allows and that nobody has approved, or nil.
+// Basis describes what never repeats in the life of an object: its generation, and when something was last written for it. As part of
+// what a plan's hash covers, it makes an approval good for one plan at one time.
+func Basis(obj Target) string {
+	applied := "never"
+	if last := obj.GetTargetStatus().LastAppliedTime; last != nil {
+		applied = last.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("generation %d, applied %s\n", obj.GetGeneration(), applied)
+}
+
+// Unapproved returns the outcome of a plan that takes away more than limit allows and that nobody has approved, or nil. An approved plan
+// stays on record as pending until it has been carried out, so that a pass that is interrupted can go on with it.
 func Unapproved(obj Target, p plan.Plan, limit int) error {
-	hash := p.Hash()
-	approved := obj.GetAnnotations()[v1alpha1.ApprovePlanAnnotation]
-	if !p.Exceeds(limit) || approved == hash {
+	hash, approved := p.Hash(), Approval(obj)
+	if !p.Exceeds(limit) {
 		return nil
 	}
 	SetPending(obj, &p)
+	if approved == hash {
+		obj.GetTargetStatus().ApprovedPlan = hash
+		return nil
+	}
 	other := ""
 	if approved != "" {
 		other = "; the annotation's present value approves another plan"
@@ -144,19 +171,59 @@ func Unapproved(obj Target, p plan.Plan, limit int) error {
 		p.Revokes(), p.Holds, plan.Outline(p.Steps), v1alpha1.ApprovePlanAnnotation, hash, other)
 }
 
-// GivenUp returns the outcome of an object whose writes had no effect too many times, or nil. Whoever edits the spec or asks for a pass
-// has the writes tried again.
+// CarriedOut closes the record of an approved plan of which nothing is left to do. One that an interrupted pass has carried out counts as
+// applied now, so that its approval is used up.
+func CarriedOut(obj Target, now time.Time) {
+	status := obj.GetTargetStatus()
+	if status.PendingPlan != nil && status.PendingPlan.Hash == status.ApprovedPlan {
+		SetApplied(obj, now)
+	}
+	status.PendingPlan = nil
+}
+
+// GivenUp returns the outcome of an object whose writes had no effect too many times, or were undone too many times, or nil. A user who
+// edits the spec or asks for a pass has the writes tried again.
 func GivenUp(obj Target, p plan.Plan) error {
 	status := obj.GetTargetStatus()
-	if status.Unsettled < maxUnsettled {
+	undone := slices.IndexFunc(status.Recurring, func(r v1alpha1.RecurringCorrection) bool { return r.Times >= maxCorrections && isIn(r, p) })
+	if status.Unsettled < maxUnsettled && undone < 0 {
 		return nil
 	}
 	if IsRequested(obj) || !IsCurrent(obj) {
-		status.Unsettled = 0
+		status.Unsettled, status.Recurring = 0, nil
 		return nil
 	}
-	return nonConvergent(p)
+	if undone < 0 {
+		return nonConvergent(p)
+	}
+	return Stall(v1alpha1.ReasonNonConvergent,
+		"something else undoes a correction each time, %d times in a row: %s. Nothing more is written until the spec changes or a reconcile is requested; find out what else changes %s",
+		maxCorrections, status.Recurring[undone].Step, p.Steps[0].Entry.Kind+" "+p.Steps[0].Entry.Name)
 }
+
+// Recurs counts the steps that correct drift. A step recurs if the correction before has corrected the same, not longer ago than within.
+func Recurs(obj Target, p plan.Plan, now time.Time, within time.Duration) {
+	status := obj.GetTargetStatus()
+	if last := status.LastAppliedTime; last == nil || now.Sub(last.Time) > within {
+		status.Recurring = nil
+	}
+	before := map[string]int32{}
+	for _, r := range status.Recurring {
+		before[r.Step] = r.Times
+	}
+	var recurring []v1alpha1.RecurringCorrection
+	for _, step := range p.Steps[:min(maxDrift, len(p.Steps))] {
+		text := stepText(step)
+		recurring = append(recurring, v1alpha1.RecurringCorrection{Step: text, Times: before[text] + 1})
+	}
+	status.Recurring = recurring
+}
+
+func isIn(r v1alpha1.RecurringCorrection, p plan.Plan) bool {
+	return slices.ContainsFunc(p.Steps, func(step plan.Step) bool { return stepText(step) == r.Step })
+}
+
+func stepText(step plan.Step) string { return Cut(step.String(), maxStep) }
 
 // Unsettled counts a pass whose writes were accepted and had no effect, and returns its outcome.
 func Unsettled(obj Target, p plan.Plan, step plan.Step) error {
@@ -182,6 +249,13 @@ func nonConvergent(p plan.Plan) error {
 }
 
 // Settled says that the cloud is as the last writes left it.
-func Settled(obj Target) { obj.GetTargetStatus().Unsettled = 0 }
+func Settled(obj Target) {
+	status := obj.GetTargetStatus()
+	status.Unsettled = 0
+	if slices.ContainsFunc(status.Recurring, func(r v1alpha1.RecurringCorrection) bool { return r.Times >= maxCorrections }) && !IsReady(obj) {
+		// Whatever undid the corrections has stopped: a fight that begins later is another one.
+		status.Recurring = nil
+	}
+}
 
 func count(n int) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // bounded on the same line

@@ -58,6 +58,8 @@ type Reconciler[O Object, S any] struct {
 	MaxRevocations int
 	// Passes counts what is found and done. It may be nil.
 	Passes *metrics.KindPasses
+
+	memory memory
 }
 
 // Reconcile makes one pass over one object.
@@ -82,10 +84,10 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 	}
 	stored := Snapshot(obj)
 	done, message, err := r.converge(ctx, obj, &stored)
+	r.announce(obj, done)
 	if err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)) {
 		return ctrl.Result{}, err
 	}
-	r.announce(obj, done)
 	if deleting && err == nil {
 		return ctrl.Result{}, r.letGo(ctx, obj, corev1.EventTypeNormal, "")
 	}
@@ -98,6 +100,7 @@ func (r *Reconciler[O, S]) letGo(ctx context.Context, obj O, eventType, note str
 	err := r.Release(ctx, obj, eventType, note)
 	if client.IgnoreNotFound(err) == nil {
 		r.Passes.Forget(uid)
+		r.memory.forget(uid)
 	}
 	return err
 }
@@ -138,13 +141,20 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 	if err := r.Write(ctx, obj, stored); err != nil {
 		return ctrl.Result{}, err
 	}
+	times, interval := r.memory.ended(obj, outcome), conditions.Jitter(obj.GetInterval(), r.DefaultInterval)
 	switch {
 	case outcome.State != conditions.Reconciling:
 		// A stalled object is looked at again, too: what stalled it may go away without anybody telling.
-		return ctrl.Result{RequeueAfter: conditions.Jitter(obj.GetInterval(), r.DefaultInterval), Priority: new(handler.LowPriority)}, nil
+		return ctrl.Result{RequeueAfter: interval, Priority: new(handler.LowPriority)}, nil
 	case outcome.RetryAfter > 0:
 		log.FromContext(ctx).Info("Waiting", "reason", outcome.Reason, "message", outcome.Message, "after", outcome.RetryAfter.String())
 		return ctrl.Result{RequeueAfter: outcome.RetryAfter}, nil
+	case times >= wellKnown && conditions.IsRefusal(outcome):
+		// The same was refused again and again: that is read no more often than an object that is as it should be, and since a try costs a
+		// call as well, half as often.
+		interval *= 2
+		r.memory.expect(obj, r.Clock.Now().Add(interval-conflictRetry))
+		return ctrl.Result{RequeueAfter: interval, Priority: new(handler.LowPriority)}, nil
 	}
 	return ctrl.Result{}, failure
 }

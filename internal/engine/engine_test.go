@@ -44,6 +44,8 @@ type toy struct {
 	hold      *plan.Hold
 	problems  []string
 	log       []string
+	// before, if set, runs before each write, as another client of the API server may.
+	before func()
 	// background tells of each look whether anybody waited for it.
 	background []bool
 }
@@ -85,22 +87,30 @@ func (k *toy) Plan(role *v1alpha1.ProjectRole, want, have []string) plan.Plan {
 
 func (k *toy) Intend(role *v1alpha1.ProjectRole, p plan.Plan) {
 	for _, step := range p.Steps {
-		if step.Verb == plan.Grant {
+		known := slices.ContainsFunc(role.Status.Applied, func(e v1alpha1.InventoryEntry) bool { return e.Name == step.Name })
+		if step.Verb == plan.Grant && !known {
 			role.Status.Applied = append(role.Status.Applied, v1alpha1.InventoryEntry{Kind: step.Kind, Name: step.Name})
 		}
 	}
 }
 
-func (k *toy) Apply(_ context.Context, _ *v1alpha1.ProjectRole, step plan.Step) error {
+func (k *toy) Apply(ctx context.Context, role *v1alpha1.ProjectRole, step plan.Step) error {
+	if k.before != nil {
+		k.before()
+	}
+	if err := cloud.Permit(ctx, "GRANT"); err != nil {
+		return err
+	}
 	k.log = append(k.log, step.String())
 	if err := k.applyErr[step.Name]; err != nil {
 		return err
 	}
 	if step.Verb == plan.Grant {
 		k.cloud[step.Name] = true
-	} else {
-		delete(k.cloud, step.Name)
+		return nil
 	}
+	delete(k.cloud, step.Name)
+	role.Status.Applied = slices.DeleteFunc(role.Status.Applied, func(e v1alpha1.InventoryEntry) bool { return e.Name == step.Name })
 	return nil
 }
 
@@ -114,6 +124,8 @@ type world struct {
 	events *events.FakeRecorder
 	// update, if set, fails status updates; patch fails other patches.
 	update, patch func() error
+	// admit, if set, decides what status may be stored.
+	admit func(*v1alpha1.ProjectRole) error
 }
 
 func newWorld(t *testing.T, role *v1alpha1.ProjectRole, kind *toy) *world {
@@ -130,6 +142,11 @@ func newWorld(t *testing.T, role *v1alpha1.ProjectRole, kind *toy) *world {
 		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
 			if w.update != nil {
 				if err := w.update(); err != nil {
+					return err
+				}
+			}
+			if w.admit != nil {
+				if err := w.admit(obj.(*v1alpha1.ProjectRole)); err != nil {
 					return err
 				}
 			}
@@ -208,8 +225,12 @@ func TestHowAPassEnds(t *testing.T) {
 			kind: toy{wanted: []string{"a"}, applyErr: map[string]error{"a": &cloud.Error{Code: cloud.RemoteUnavailable, Op: "grant", Throttled: true, RetryAfter: 7 * time.Second}}},
 			want: "False/RemoteUnavailable", log: []string{"observe", "Grant Select on Table a"},
 		},
-		"a lost reply ends the pass": {
+		"an answer that means nothing does not cost the others": {
 			kind: toy{wanted: []string{"a", "b"}, applyErr: map[string]error{"a": refusal(cloud.UnexpectedResponse)}}, want: "False/UnexpectedResponse",
+			log: []string{"observe", "Grant Select on Table a", "Grant Select on Table b"}, retry: true,
+		},
+		"no answer ends the pass for all that would be granted": {
+			kind: toy{wanted: []string{"a", "b"}, applyErr: map[string]error{"a": refusal(cloud.RemoteUnavailable)}}, want: "False/RemoteUnavailable",
 			log: []string{"observe", "Grant Select on Table a"}, retry: true,
 		},
 		"a write that is not visible is not repeated": {

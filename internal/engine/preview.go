@@ -19,7 +19,7 @@ func (r *Reconciler[O, S]) Preview(ctx context.Context, obj O) (plan.Plan, error
 		return plan.Plan{}, err
 	}
 	r.Kind.Report(obj, want, have)
-	p := r.Kind.Plan(obj, want, have)
+	p := r.plan(obj, want, have)
 	_, err = r.verdict(obj, p, progress{})
 	return p, err
 }

@@ -2,13 +2,13 @@ package engine
 
 import (
 	"context"
-	"errors"
+	"reflect"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,7 +46,7 @@ func (s *Store[O]) Pass(ctx context.Context, request ctrl.Request, pass func(con
 	if !obj.GetDeletionTimestamp().IsZero() && !controllerutil.ContainsFinalizer(obj, s.Finalizer) {
 		return ctrl.Result{}, nil
 	}
-	result, err := pass(ctx, obj)
+	result, err := pass(s.Guarded(ctx, obj), obj)
 	if apierrors.IsConflict(err) {
 		// Somebody changed the object, or the cache was behind. Nothing was lost: intents are stored before they are acted on.
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
@@ -101,37 +101,49 @@ func (s *Store[O]) removeFinalizer(ctx context.Context, obj O) error {
 // sure that nothing is done on the strength of an old copy.
 func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 	if equality.Semantic.DeepEqual(obj, *stored) {
-		return s.verify(ctx, obj)
+		return nil
 	}
 	if !conditions.IsCurrent(obj) {
 		conditions.SetProgressing(obj, "applying the changes")
 	}
-	if err := s.Write(ctx, obj, *stored); err != nil {
+	if err := s.update(ctx, obj, *stored); err != nil {
 		return err
 	}
 	*stored = Snapshot(obj)
+	confirmed(ctx)
 	return nil
 }
 
-// verify makes sure that the object has not changed since it was read, where no write of an intent does that.
-func (s *Store[O]) verify(ctx context.Context, obj O) error {
-	live := s.New()
-	if err := s.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+// Write writes the status if it differs from what is stored. One that the API server refuses to store is replaced by the stored one with
+// a condition that says so: an object that cannot say anything would go on looking as it did before.
+func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
+	err := s.update(ctx, obj, stored)
+	if !isRefused(err) {
 		return err
 	}
-	if live.GetResourceVersion() != obj.GetResourceVersion() {
-		return apierrors.NewConflict(schema.GroupResource{Resource: "object"}, obj.GetName(), errors.New("it changed while the cloud was looked at"))
+	kept, outcome := Snapshot(stored), conditions.FromError(conditions.Unstorable(err))
+	if !obj.GetDeletionTimestamp().IsZero() {
+		outcome.State = conditions.Reconciling
 	}
-	return nil
+	conditions.Set(kept, outcome)
+	conditions.SetHandled(kept)
+	s.Warn(kept, stored, outcome)
+	return s.update(ctx, kept, stored)
 }
 
-// Write writes the status if it differs from what is stored. An update carries the version that the object was read at, so it fails
-// if anything has changed since; and it costs the API server less than a patch.
-func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
+// update is an update and no patch: it carries the version that the object was read at, so it fails if anything has changed since; and
+// it costs the API server less.
+func (s *Store[O]) update(ctx context.Context, obj, stored O) error {
 	if equality.Semantic.DeepEqual(obj, stored) {
 		return nil
 	}
 	return s.Client.Status().Update(ctx, obj)
+}
+
+// isRefused reports whether the API server will never store a status as it is: it breaks the schema, or is too large for a request or
+// for etcd, which says so in words only.
+func isRefused(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "request is too large")
 }
 
 // Warn makes an event of a failure that was not there before.
@@ -144,4 +156,9 @@ func (s *Store[O]) Warn(obj, stored O, outcome conditions.Outcome) {
 // Snapshot returns a copy of an object, to compare with later.
 func Snapshot[O client.Object](obj O) O {
 	return obj.DeepCopyObject().(O) //nolint:forcetypeassert // a deep copy has the type of its original
+}
+
+// restore makes an object what it was when a snapshot was taken.
+func restore[O client.Object](obj, before O) {
+	reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(Snapshot(before)).Elem())
 }

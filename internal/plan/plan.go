@@ -35,7 +35,7 @@ const (
 	Delete Verb = "Delete"
 )
 
-// Independent tells whether a step can be refused without making the others pointless.
+// Independent reports whether a step can be refused without making the others pointless.
 func (v Verb) Independent() bool { return v != Create && v != Adopt && v != Delete }
 
 // The kinds of entries whose steps count in a way of their own.
@@ -170,6 +170,21 @@ func (s Step) Revokes() int {
 	}
 }
 
+// Rebuilds reports whether a step removes something that is there and adds it again in another form.
+func (s Step) Rebuilds() bool {
+	return s.Verb == Replace || s.Verb == Allow && len(s.Previous) > 0
+}
+
+// LetsIn reports whether a step lets somebody in who is to have all that is there.
+func (s Step) LetsIn() bool {
+	return s.Verb == AddMember || s.Verb == Allow && len(s.Previous) == 0
+}
+
+// TakesAccess reports whether a step takes something away from all who were let in, as opposed to letting one of them in no more.
+func (s Step) TakesAccess() bool {
+	return s.Revokes() > 0 && s.Verb != RemoveMember && s.Verb != Disallow
+}
+
 func pairs(entries []Entry) int {
 	n := 0
 	for _, e := range entries {
@@ -198,6 +213,8 @@ type Plan struct {
 	Hold *Hold
 	// Problems are differences that no step can mend, in words.
 	Problems []string
+	// Failure is why a part of what is there could not be read. The steps are about the rest, and what must go in any case.
+	Failure error
 	// Basis describes the state that the plan was computed from. The same state gives the same text.
 	Basis string
 	// Holds counts what the object holds now, as Revokes does.
@@ -238,7 +255,7 @@ func (p Plan) Hash() string {
 		lines = append(lines, fmt.Sprintf("%s %q %q %q %q %q %q %q %q", s.Verb, s.Kind, s.SchemaName, s.Name, s.Actions, s.Previous, s.Contents, s.Members, s.Policy))
 	}
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(sum[:16])
 }
 
 // String shows the plan, one line per step.

@@ -71,11 +71,15 @@ type Answer struct {
 	secrets []string
 }
 
-// Do makes one call: it waits for the limiter, bounds the time, and has the answer read. action is the name of the operation, such as
+// Do makes one call: it waits for the limiter, asks for leave if the call is a write (cloud.Permit), bounds the time, and has the answer
+// read. action is the name of the operation, such as
 // GetRoleAcl, and op says in words what it does to what. exchange makes the request and returns what Send does; read turns the answer
 // into data or a classified error.
 func (t Transport) Do(ctx context.Context, action, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) error {
 	sent, err := t.wait(ctx, op)
+	if err == nil {
+		err = cloud.Permit(ctx, action)
+	}
 	if err != nil {
 		return err
 	}
