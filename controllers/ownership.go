@@ -3,6 +3,8 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -15,7 +17,8 @@ import (
 // engine's next round adds each entry on its own, so that one table that does not exist does not cost the others.
 func create(obj target, step plan.Step, create func(contents acl.Set) error) error {
 	err := create(grants(step.Contents...))
-	bare := len(step.Contents) > 0 && refusedForContent(err)
+	// One that has failed before and fails again may fail for what it holds, whatever it says.
+	bare := len(step.Contents) > 0 && (refusedForContent(err) || step.Repeat && !cloud.Refused(err) && !meetsAll(err) && !mayMeetAll(err))
 	if bare {
 		err = create(acl.Set{})
 		if cloud.CodeOf(err) == cloud.AlreadyExists {
@@ -102,27 +105,53 @@ func verdictOn(obj target) string {
 	return obj.GetTarget().String() + " is as specified"
 }
 
-// oneByOne makes one call for all items, and if that is refused, one for each, so that one that does not exist does not cost the others.
-// Its error joins the refusals. part makes a step of the items for which it was done, if others were refused.
+// oneByOne makes one call for all items, and if that fails, one for each, so that one of them that is broken, in whatever way, costs the
+// others nothing. Its error joins the failures, those first that say nothing about the single item. part makes a step of the items for
+// which it was done, if others failed.
 func oneByOne[T any](items []T, part func([]T) plan.Step, call func(...T) error) error {
 	err := call(items...)
-	if len(items) == 1 || !refusedForContent(err) {
+	if err == nil || len(items) == 1 || meetsAll(err) || cloud.IsThrottled(err) {
 		return err
 	}
 	var done []T
-	var refusals []error
-	for _, item := range items {
+	var refusals, failures []error
+	begin := rand.IntN(len(items)) //nolint:gosec // any will do, if only each item is the first at some time
+	for n := range items {
+		item := items[(begin+n)%len(items)]
 		switch err := call(item); {
 		case err == nil:
 			done = append(done, item)
 		case refusedForContent(err):
 			refusals = append(refusals, err)
 		default:
-			return partly(part(done), len(done), err)
+			failures = append(failures, err)
+			if meetsAll(err) || mayMeetAll(err) || len(failures) >= maxItemFailures {
+				return partly(part(done), len(done), joined(failures, refusals))
+			}
 		}
 	}
-	return partly(part(done), len(done), errors.Join(refusals...))
+	return partly(part(done), len(done), joined(failures, refusals))
 }
+
+// maxItemFailures is how many items may fail in a way that says nothing about them before the rest is left for the next pass.
+const maxItemFailures = 3
+
+// joined makes one error of many, in an order that does not depend on where they began.
+func joined(failures, refusals []error) error {
+	byText := func(a, b error) int { return strings.Compare(a.Error(), b.Error()) }
+	slices.SortFunc(failures, byText)
+	slices.SortFunc(refusals, byText)
+	return errors.Join(slices.Concat(failures, refusals)...)
+}
+
+// meetsAll reports whether a failed call says that no other would succeed, or that none may be made.
+func meetsAll(err error) bool {
+	code := cloud.CodeOf(err)
+	return code == "" || code == cloud.AuthenticationFailed || code == cloud.ProjectNotFound
+}
+
+// mayMeetAll reports whether a failed call says that another one may well fail for the same cause: one more will tell.
+func mayMeetAll(err error) bool { return cloud.IsUnanswered(err) || cloud.IsThrottled(err) }
 
 // partly is the outcome of a step of which something was done, if n is more than 0, before or beside a failure.
 func partly(done plan.Step, n int, err error) error {

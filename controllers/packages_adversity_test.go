@@ -289,6 +289,17 @@ func TestALostInstallIsForgottenInTime(t *testing.T) {
 
 // refusing refuses requests whose method and body a test chooses.
 func (h *harness) refusing(chosen func(r *http.Request, body string) bool) {
+	h.breaking(brokenAnswer{http.StatusBadRequest, `{"requestId":"x","errorCode":"ODPS-0420061","errorMsg":"Invalid parameter"}`}, chosen)
+}
+
+// brokenAnswer is how a service answers a request that it does not carry out. With the status 0 the connection is lost.
+type brokenAnswer struct {
+	status int
+	body   string
+}
+
+// breaking answers requests whose method and body, in lower case, a test chooses.
+func (h *harness) breaking(with brokenAnswer, chosen func(r *http.Request, body string) bool) {
 	h.rewire(h.kube, func(r *http.Request) (*http.Response, error) {
 		body := []byte{}
 		if r.Body != nil {
@@ -298,11 +309,14 @@ func (h *harness) refusing(chosen func(r *http.Request, body string) bool) {
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
-		if !chosen(r, strings.ToLower(string(body))) {
+		switch {
+		case !chosen(r, strings.ToLower(string(body))):
 			return nil, nil
+		case with.status == 0:
+			return nil, io.ErrUnexpectedEOF
 		}
-		refusal := answer(r, `{"requestId":"x","errorCode":"ODPS-0420061","errorMsg":"Invalid parameter"}`)
-		refusal.StatusCode = http.StatusBadRequest
+		refusal := answer(r, with.body)
+		refusal.StatusCode = with.status
 		return refusal, nil
 	})
 }

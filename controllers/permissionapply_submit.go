@@ -119,6 +119,9 @@ func (p *requestPass) send(ctx context.Context, i int) error {
 	case err == nil:
 		p.adopt(s, ids)
 		return nil
+	case !conditions.Explains(err):
+		// Nothing was sent: the object has changed since it was recorded.
+		return err
 	case cloud.CodeOf(err) == cloud.AlreadyExists:
 		if before != nil {
 			s.SendingTime = before // this call has made nothing

@@ -122,19 +122,13 @@ func (k *projectRoleKind) read(ctx context.Context, c *maxcompute.Client, role *
 		err := parts[part](ctx, c, role, have)
 		switch {
 		case err == nil:
-		case cloud.IsNotFound(err), conditions.IsShutdown(ctx, err), role.Status.Creating, endsAll(err), have.failure != nil && cloud.IsUnanswered(err):
+		case cloud.IsNotFound(err), conditions.IsShutdown(ctx, err), role.Status.Creating, meetsAll(err), have.failure != nil && mayMeetAll(err):
 			return err
 		default:
 			have.unread[part], have.failure = true, cmp.Or(have.failure, err)
 		}
 	}
 	return nil
-}
-
-// endsAll reports whether a failed read says that no other would succeed.
-func endsAll(err error) bool {
-	code := cloud.CodeOf(err)
-	return code == "" || code == cloud.AuthenticationFailed || code == cloud.ProjectNotFound || cloud.IsThrottled(err)
 }
 
 func readACL(ctx context.Context, c *maxcompute.Client, role *v1alpha1.ProjectRole, have *roleState) (err error) {

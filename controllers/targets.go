@@ -88,6 +88,10 @@ func (t targets) present(obj target, find func(maxAge time.Duration) (bool, erro
 	if err == nil && !exists && claimed {
 		exists, err = find(0)
 	}
+	if err != nil && claimed && !meetsAll(err) && get() == nil {
+		// Without the list, the target itself says that it is there.
+		return true, nil
+	}
 	if err != nil || exists || !claimed {
 		return exists, err
 	}

@@ -119,11 +119,14 @@ func (k *toy) Report(*v1alpha1.ProjectRole, []string, []string) string { return 
 // world is a toy under an engine with an API server in memory.
 type world struct {
 	kind   *toy
-	kube   client.Client
+	kube   client.WithWatch
 	engine *engine.Reconciler[*v1alpha1.ProjectRole, []string]
 	events *events.FakeRecorder
 	// update, if set, fails status updates; patch fails other patches.
 	update, patch func() error
+	// frozen has the engine's cache show what it showed first.
+	frozen bool
+	seen   *v1alpha1.ProjectRole
 	// admit, if set, decides what status may be stored.
 	admit func(*v1alpha1.ProjectRole) error
 }
@@ -161,9 +164,21 @@ func newWorld(t *testing.T, role *v1alpha1.ProjectRole, kind *toy) *world {
 			return c.Patch(ctx, obj, patch, opts...)
 		},
 	}).Build()
+	cache := interceptor.NewClient(w.kube, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			role := obj.(*v1alpha1.ProjectRole) //nolint:forcetypeassert // there is nothing else
+			if w.frozen && w.seen != nil {
+				w.seen.DeepCopyInto(role)
+				return nil
+			}
+			err := c.Get(ctx, key, role, opts...)
+			w.seen = role.DeepCopy()
+			return err
+		},
+	})
 	w.engine = &engine.Reconciler[*v1alpha1.ProjectRole, []string]{
 		Store: engine.Store[*v1alpha1.ProjectRole]{
-			Client: w.kube, Live: w.kube, Events: w.events, New: func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} }, Finalizer: v1alpha1.Finalizer,
+			Client: cache, Live: w.kube, Events: w.events, New: func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} }, Finalizer: v1alpha1.Finalizer,
 		},
 		Clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)), Kind: kind, DefaultInterval: 10 * time.Minute,
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -120,6 +121,26 @@ func TestAPassCanBeStopped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAFrozenPassIsStopped: a process that was frozen wakes up with a cache as old as itself. Another leader has worked since.
+func TestAFrozenPassIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kind := &toy{wanted: sixty("a")}
+		w := newWorld(t, newRole(), kind)
+		w.frozen = true
+		kind.before = func() {
+			if len(kind.cloud) == 3 {
+				kind.before = nil
+				change(t, w, func(role *v1alpha1.ProjectRole) { role.Generation++ })
+				time.Sleep(10 * time.Second)
+			}
+		}
+		result, _, err := w.pass(t)
+		if n := len(kind.cloud); n > 4 || err != nil || result.RequeueAfter == 0 {
+			t.Errorf("%d writes, result %v, error %v; want at most one write after the third, and another pass soon", n, result, err)
+		}
+	})
 }
 
 // TestARefusalThatLastsCostsNoMoreThanALook: once the same was refused three times, an object is read half as often as a healthy one, one of
