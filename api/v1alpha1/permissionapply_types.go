@@ -104,7 +104,7 @@ type PermissionApplySpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == ''",message="catalogName must be empty: tables of MaxCompute have no catalog"
 	CatalogName string `json:"catalogName,omitempty"`
 
-	// objects are the tables. Immutable.
+	// objects are the tables, with at most 2000 columns named in all. Immutable.
 	// +required
 	// +listType=map
 	// +listMapKey=schemaName
@@ -112,6 +112,7 @@ type PermissionApplySpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=400
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="objects is immutable: a request for other tables, columns or actions is another object"
+	// +kubebuilder:validation:XValidation:rule="self.map(o, has(o.columns) ? size(o.columns) : 0).sum() <= 2000",message="a request may name at most 2000 columns in all, so that its status can be stored; ask for the others in another object"
 	Objects []ApplyObject `json:"objects"`
 
 	// readyWhen decides when the object becomes Ready: when the permissions are there, or as soon as the request was submitted. A

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"time"
@@ -47,9 +48,16 @@ func (s *Store[O]) Pass(ctx context.Context, request ctrl.Request, pass func(con
 		return ctrl.Result{}, nil
 	}
 	result, err := pass(s.Guarded(ctx, obj), obj)
-	if apierrors.IsConflict(err) {
+	switch {
+	case apierrors.IsConflict(err):
 		// Somebody changed the object, or the cache was behind. Nothing was lost: intents are stored before they are acted on.
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	case isRefused(err):
+		stored := s.New()
+		if err := s.Live.Get(ctx, request.NamespacedName, stored); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+		return ctrl.Result{}, errors.Join(err, s.sayUnstorable(ctx, stored, err))
 	}
 	return result, client.IgnoreNotFound(err)
 }
@@ -118,17 +126,22 @@ func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 // a condition that says so: an object that cannot say anything would go on looking as it did before.
 func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	err := s.update(ctx, obj, stored)
-	if !isRefused(err) {
-		return err
+	if isRefused(err) {
+		return s.sayUnstorable(ctx, stored, err)
 	}
-	kept, outcome := Snapshot(stored), conditions.FromError(conditions.Unstorable(err))
+	return err
+}
+
+// sayUnstorable writes into the status that is stored why no other can be.
+func (s *Store[O]) sayUnstorable(ctx context.Context, stored O, refusal error) error {
+	obj, outcome := Snapshot(stored), conditions.FromError(conditions.Unstorable(refusal))
 	if !obj.GetDeletionTimestamp().IsZero() {
 		outcome.State = conditions.Reconciling
 	}
-	conditions.Set(kept, outcome)
-	conditions.SetHandled(kept)
-	s.Warn(kept, stored, outcome)
-	return s.update(ctx, kept, stored)
+	conditions.Set(obj, outcome)
+	conditions.SetHandled(obj)
+	s.Warn(obj, stored, outcome)
+	return s.update(ctx, obj, stored)
 }
 
 // update is an update and no patch: it carries the version that the object was read at, so it fails if anything has changed since; and

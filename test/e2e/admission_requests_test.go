@@ -59,6 +59,7 @@ func TestRequestAdmission(t *testing.T) {
 		"all actions":                     {asked("{name: t, actions: [All]}"), "Unsupported value: \"All\""},
 		"an action twice":                 {asked("{name: t, actions: [Select, Select]}"), "spec.objects[0].actions[1]: Duplicate value: \"Select\""},
 		"no actions":                      {asked("{name: t, actions: []}"), "spec.objects[0].actions in body should have at least 1 items"},
+		"more than two thousand columns":  {asked("{name: t, actions: [Select], columns: [" + manyObjects(1000, "{name: c_%d}") + "]}, {name: u, actions: [Select], columns: [" + manyObjects(1000, "{name: c_%d}") + "]}, {name: v, actions: [Select], columns: [{name: c}]}"), "at most 2000 columns in all"},
 		"a column's action that is none":  {asked("{name: t, actions: [Select], columns: [{name: c, actions: [Drop]}]}"), "Unsupported value: \"Drop\": supported values: \"Select\", \"Describe\", \"Download\""},
 		"no columns, as a list":           {asked("{name: t, actions: [Select], columns: []}"), "spec.objects[0].columns in body should have at least 1 items"},
 		"a column twice":                  {asked("{name: t, actions: [Select], columns: [{name: c}, {name: c}]}"), "spec.objects[0].columns[1]: Duplicate value"},
