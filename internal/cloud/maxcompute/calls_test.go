@@ -215,7 +215,7 @@ func TestAsynchronousStatements(t *testing.T) {
 			faults: []fakecloud.Fault{
 				{Kind: fakecloud.FaultAsync, Polls: 3}, {Kind: fakecloud.FaultError, Action: "PollStatement", Status: 404, Code: "NoSuchObject", Message: "no such instance"},
 			},
-			want: cloud.NotFound,
+			want: cloud.UnexpectedResponse,
 		},
 		"one whose look is answered by a proxy": {
 			faults: []fakecloud.Fault{{Kind: fakecloud.FaultAsync, Polls: 3}, {Kind: fakecloud.FaultHTML502, Action: "PollStatement"}},

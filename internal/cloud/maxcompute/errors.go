@@ -15,6 +15,8 @@ var codes = openapi.Codes{
 	// "ODPS-0420095: Access Denied" never means absence, although a well-known client reads it so: it also stands for a missing
 	// membership and for an unpaid bill.
 	{Pattern: "odps-0420095*", Class: cloud.PermissionDenied},
+	{Pattern: "odps-0130013*", Class: cloud.PermissionDenied},
+	{Pattern: "odps-0110011*", Class: cloud.PermissionDenied},
 	{Pattern: "odps-0410031*", Class: cloud.AuthenticationFailed, Message: openapi.ClockSkew},
 	{Pattern: "odps-0410*", Class: cloud.AuthenticationFailed},
 	{Pattern: "odps-0420031*", Class: cloud.RemoteRejected},

@@ -79,6 +79,15 @@ var forms = map[string]struct {
 	"result of a statement": {"ODPS", 200, func(_ int, code, message string) string {
 		return fmt.Sprintf("<Authorization><Result>FAILED: %s: %s</Result></Authorization>", escape(code), escape(message))
 	}},
+	"result of a statement in JSON": {"ODPS", 200, func(_ int, code, message string) string {
+		return result(jsonOf(map[string]any{"Code": code, "Message": message}))
+	}},
+	"result of a statement, an object in JSON": {"ODPS", 200, func(_ int, code, message string) string {
+		return result(jsonOf(map[string]any{"error": map[string]any{"code": code, "message": message}}))
+	}},
+	"result of a statement, a text in JSON": {"ODPS", 200, func(_ int, code, message string) string {
+		return result(jsonOf(code + ": " + message))
+	}},
 	"result of a statement, spelt otherwise": {"ODPS", 200, func(_ int, code, message string) string {
 		return fmt.Sprintf("<Authorization><Result>\n error: %s: %s </Result></Authorization>", escape(code), escape(message))
 	}},
@@ -115,6 +124,8 @@ var classes = map[string]struct {
 	"Forbidden":                   {403, cloud.PermissionDenied},
 	"Forbidden.RAM":               {403, cloud.PermissionDenied},
 	"AccessDenied":                {403, cloud.PermissionDenied},
+	"ODPS-0130013":                {400, cloud.PermissionDenied},
+	"ODPS-0110011":                {400, cloud.PermissionDenied},
 	"ODPS-0410001":                {400, cloud.AuthenticationFailed},
 	"ODPS-0410011":                {400, cloud.AuthenticationFailed},
 	"ODPS-0410021":                {400, cloud.AuthenticationFailed},

@@ -132,8 +132,8 @@ func TestAnAsynchronousInstallation(t *testing.T) {
 			faults: []fakecloud.Fault{{Kind: fakecloud.FaultAsync, Action: "Statement", Outcome: "FAILED", Message: "ODPS-0420061: the package has already been installed"}},
 			code:   cloud.AlreadyExists, refused: true,
 		},
-		// What a look says is about the instance, not about the package.
-		"that the service has forgotten": {faults: []fakecloud.Fault{{Kind: fakecloud.FaultAsync, Action: "Statement", Polls: 3}, lost}, code: cloud.NotFound},
+		// A poll speaks of the instance, not of the package.
+		"that the service has forgotten": {faults: []fakecloud.Fault{{Kind: fakecloud.FaultAsync, Action: "Statement", Polls: 3}, lost}, code: cloud.UnexpectedResponse},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -123,6 +123,16 @@ func isDefault(schema string) bool {
 // statement is a security statement for one project.
 type statement struct {
 	op, project, schema, query string
+	// read reads the final result of a statement that returns something.
+	read func(result string, a *openapi.Answer) error
+}
+
+// end takes the final result of a statement.
+func (s statement) end(result string, a *openapi.Answer) error {
+	if s.read != nil {
+		return s.read(result, a)
+	}
+	return judge(s.op, result, a)
 }
 
 type authorizationRequest struct {
@@ -134,13 +144,34 @@ type authorizationRequest struct {
 
 type authorizationAnswer struct {
 	XMLName xml.Name `xml:"Authorization"`
-	Result  string   `xml:"Result"`
+	resultElement
 }
 
 type authorizationState struct {
 	XMLName xml.Name `xml:"AuthorizationQuery"`
-	Result  string   `xml:"Result"`
-	Status  string   `xml:"Status"`
+	resultElement
+	Status string `xml:"Status"`
+}
+
+// resultElement is the result in an answer. An answer without one is an empty result only if it holds
+// nothing else in its place.
+type resultElement struct {
+	Results []struct {
+		Text   string     `xml:",chardata"`
+		Inside []anything `xml:",any"`
+	} `xml:"Result"`
+	Text   string     `xml:",chardata"`
+	Others []anything `xml:",any"`
+}
+
+type anything struct{ XMLName xml.Name }
+
+// text is the result; ok is false if nobody can say which it is.
+func (r resultElement) text() (text string, ok bool) {
+	if len(r.Results) == 0 {
+		return "", len(r.Others) == 0 && strings.TrimSpace(r.Text) == ""
+	}
+	return r.Results[0].Text, len(r.Results) == 1 && len(r.Results[0].Inside) == 0
 }
 
 // run sends a statement and, if the service answers asynchronously, watches it to its end.
@@ -152,15 +183,17 @@ func (c *Client) run(ctx context.Context, s statement) error {
 	path := "/projects/" + s.project + "/authorization"
 	var instance string
 	err = c.rest(ctx, s.verb(), s.op, http.MethodPost, path, body, func(a *openapi.Answer) error {
-		var result authorizationAnswer
+		var answer authorizationAnswer
+		err := xml.Unmarshal(a.Body, &answer)
+		result, ok := answer.text()
 		switch {
-		case xml.Unmarshal(a.Body, &result) != nil:
+		case err != nil, !ok:
 			return unreadable(s.op, a)
 		// The protocol: HTTP 200 carries the result, any other success an instance to watch.
 		case a.Status == http.StatusOK:
-			return judge(s.op, result.Result, a)
+			return s.end(result, a)
 		}
-		instance = strings.TrimSpace(result.Result)
+		instance = strings.TrimSpace(result)
 		if !instanceID.MatchString(instance) {
 			return &cloud.Error{Code: cloud.UnexpectedResponse, Op: s.op, Message: "the answer names no instance to watch"}
 		}
@@ -169,7 +202,7 @@ func (c *Client) run(ctx context.Context, s statement) error {
 	if err != nil || instance == "" {
 		return err
 	}
-	return c.watch(ctx, s.op, path+"/"+instance)
+	return c.watch(ctx, s, path+"/"+instance)
 }
 
 // verb is the first word of a statement, such as GRANT.
@@ -192,77 +225,65 @@ func (s statement) body() ([]byte, error) {
 	return xml.Marshal(request)
 }
 
-// judge reads the final text of a statement: an error can hide in it.
-func judge(op, result string, a *openapi.Answer) error {
-	result = strings.TrimSpace(result)
-	upper := strings.ToUpper(result)
-	if !strings.HasPrefix(upper, "ODPS-") && !strings.HasPrefix(upper, "FAILED") && !strings.HasPrefix(upper, "ERROR") {
-		return nil
-	}
-	code, message := splitCode(result)
-	return classify(a, failure{Op: op, InsideSuccess: true, Code: code, Message: message, RequestID: a.Header.Get(requestIDHeader)})
-}
-
-// splitCode takes "FAILED: ODPS-0420411: Invalid argument - …" apart.
-func splitCode(text string) (code, message string) {
-	text = strings.TrimSpace(verdict.ReplaceAllString(text, ""))
-	code, message, found := strings.Cut(text, ":")
-	if !found || !errorCode.MatchString(code) {
-		return "", text
-	}
-	return code, strings.TrimSpace(message)
-}
-
-var (
-	verdict   = regexp.MustCompile(`(?i)^\s*(FAILED|ERROR)\s*:`)
-	errorCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
-)
-
 // watch polls an asynchronous statement until it ends, the time for it is over, or ctx is done.
-func (c *Client) watch(ctx context.Context, op, path string) error {
+func (c *Client) watch(ctx context.Context, s statement, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, pollFor)
 	defer cancel()
 	ticker := time.NewTicker(c.config.PollInterval)
 	defer ticker.Stop()
 	for {
-		if ended, err := c.poll(ctx, op, path); ended || err != nil {
+		if ended, err := c.poll(ctx, s, path); ended || err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return openapi.TransportError(ctx, op, ctx.Err())
+			return openapi.TransportError(ctx, s.op, ctx.Err())
 		case <-ticker.C:
 		}
 	}
 }
 
 // poll looks once at an asynchronous statement and returns how it ended, if it has.
-func (c *Client) poll(ctx context.Context, op, path string) (ended bool, err error) {
+func (c *Client) poll(ctx context.Context, s statement, path string) (ended bool, err error) {
 	var outcome error
-	err = c.rest(ctx, "PollStatement", op, http.MethodGet, path, nil, func(a *openapi.Answer) error {
-		ended, outcome = progress(op, a)
+	err = c.rest(ctx, "PollStatement", s.op, http.MethodGet, path, nil, func(a *openapi.Answer) error {
+		ended, outcome = progress(s, a)
 		return outcome
 	})
 	if outcome == nil {
-		err = accepted(err)
+		err = accepted(forgotten(err))
 	}
 	return ended, err
 }
 
+// forgotten reads "not found", said of an asynchronous statement, as what it is: no word about the
+// object that the statement is about.
+func forgotten(err error) error {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Code == cloud.NotFound {
+		e.Code = cloud.UnexpectedResponse
+	}
+	return err
+}
+
 // progress reads the state of an asynchronous statement.
-func progress(op string, a *openapi.Answer) (ended bool, err error) {
+func progress(s statement, a *openapi.Answer) (ended bool, err error) {
 	var state authorizationState
-	if xml.Unmarshal(a.Body, &state) != nil {
-		return true, unreadable(op, a)
+	err = xml.Unmarshal(a.Body, &state)
+	result, ok := state.text()
+	switch status := strings.ToUpper(strings.TrimSpace(state.Status)); {
+	case err == nil && status == "RUNNING":
+		return false, nil
+	case err != nil, !ok:
+		return true, unreadable(s.op, a)
+	case status == "TERMINATED":
+		return true, s.end(result, a)
+	case status == "FAILED":
+		v := verdictOf(result)
+		return true, classify(a, failure{
+			Op: s.op, Code: firstOf(v.code, "FAILED"), Message: v.message, Status: http.StatusBadRequest, RequestID: a.Header.Get(requestIDHeader),
+		})
 	}
-	switch strings.ToUpper(state.Status) {
-	case "TERMINATED":
-		return true, judge(op, state.Result, a)
-	case "FAILED":
-		code, message := splitCode(state.Result)
-		return true, classify(a, failure{Op: op, Code: firstOf(code, "FAILED"), Message: message, Status: http.StatusBadRequest, RequestID: a.Header.Get(requestIDHeader)})
-	}
-	return false, nil
+	return true, unknownState(s.op, state.Status, a)
 }
 
 // accepted marks the failure of a poll: it says nothing about the statement, which the service took on.
