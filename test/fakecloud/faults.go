@@ -42,6 +42,9 @@ const (
 	FaultGarbled = "garbled"
 	// FaultAsync makes a statement answer with an instance id that has to be polled.
 	FaultAsync = "async"
+	// FaultResult makes a statement answer HTTP 200 with Message as its result, which may be any text,
+	// JSON or nothing. It is carried out only if Done is set.
+	FaultResult = "result"
 )
 
 // Variants of a body.
@@ -53,7 +56,7 @@ const (
 var faultKinds = []string{
 	FaultLatency, FaultThrottle, FaultServerError, FaultError, FaultAccessDenied, FaultHTML502,
 	FaultWrongEndpoint, FaultDropBefore, FaultDropAfter, FaultTimeout, FaultErrorInside,
-	FaultStaleRead, FaultGarbled, FaultAsync,
+	FaultStaleRead, FaultGarbled, FaultAsync, FaultResult,
 	FaultSlowStream, FaultCutStream, FaultStallStream, FaultEmptyBody, FaultWrongType, FaultHTMLPage,
 }
 
@@ -109,6 +112,9 @@ type Fault struct {
 	// StaleBeforeSeq makes stale reads answer as before that journal entry. With neither field, they
 	// answer as the state was when the fault was injected.
 	StaleBeforeSeq int `json:"staleBeforeSeq,omitempty"`
+
+	// Done is for FaultResult.
+	Done bool `json:"done,omitempty"`
 
 	// Polls is how many polls an asynchronous statement needs to end; at least one.
 	Polls int `json:"polls,omitempty"`
@@ -269,7 +275,7 @@ func (f *activeFault) applies(t *txn, c *call) bool {
 	switch f.Kind {
 	case FaultStaleRead:
 		return !c.write && c.action != "PollStatement" && f.staleRevision(t, c) != 0
-	case FaultAsync:
+	case FaultAsync, FaultResult:
 		return c.action == "Statement"
 	}
 	return true
@@ -342,6 +348,8 @@ func (f *activeFault) apply(t *txn, c *call) outcome {
 		return run(t, c)
 	case FaultAsync:
 		return outcome{answer: t.later(f)}
+	case FaultResult:
+		return f.result(t, c)
 	case FaultSlowStream, FaultCutStream, FaultStallStream, FaultEmptyBody, FaultWrongType:
 		return f.body(t, c)
 	case FaultHTML502, FaultWrongEndpoint, FaultErrorInside, FaultHTMLPage:
@@ -349,6 +357,16 @@ func (f *activeFault) apply(t *txn, c *call) outcome {
 		return outcome{raw: &rep}
 	}
 	return outcome{problem: f.refusal(c)}
+}
+
+// result answers a statement with the text of the fault.
+func (f *activeFault) result(t *txn, c *call) outcome {
+	if f.Done {
+		if out := run(t, c); out.problem != nil {
+			return out
+		}
+	}
+	return outcome{answer: answer{render: func() []byte { return []byte(f.Message) }}}
 }
 
 // refusal is the error of the kinds that are refusals. The codes for 5xx and for throttling on the

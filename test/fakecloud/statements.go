@@ -147,7 +147,7 @@ func (p *parser) statement() (*statement, *problem) {
 	case p.keyword("DESCRIBE"), p.keyword("DESC"):
 		return p.aboutRole(verbDescribeRole, "ROLE")
 	case p.keyword("SHOW"):
-		return p.aboutRole(verbShowGrants, "GRANTS", "FOR", "ROLE")
+		return p.showGrants()
 	case p.keyword("LIST"):
 		return &statement{verb: verbListRoles}, p.want("ROLES")
 	case p.keyword("GRANT"):
@@ -165,6 +165,19 @@ func (p *parser) aboutRole(v *verb, keywords ...string) (*statement, *problem) {
 	}
 	role, refusal := p.word()
 	return &statement{verb: v, roles: []string{role}}, refusal
+}
+
+// showGrants reads the rest of SHOW GRANTS FOR ROLE role and SHOW GRANTS FOR [USER] principal.
+func (p *parser) showGrants() (*statement, *problem) {
+	if refusal := p.want("GRANTS", "FOR"); refusal != nil {
+		return nil, refusal
+	}
+	if p.peek().is("ROLE") {
+		return p.aboutRole(verbShowGrants, "ROLE")
+	}
+	p.userKeyword()
+	principal, refusal := p.word()
+	return &statement{verb: verbShowGrantsForUser, principal: principal}, refusal
 }
 
 func (p *parser) createRole() (*statement, *problem) {

@@ -308,6 +308,14 @@ func TestReadsTakeNothingForAnEmptyAnswer(t *testing.T) {
 		set, err := c.GetRoleACL(ctx, "p", "r")
 		return set.Len(), err
 	}
+	contents := func(ctx context.Context, c *maxcompute.Client) (int, error) {
+		p, err := c.GetPackage(ctx, "p", "k")
+		return p.Resources.Len(), err
+	}
+	packages := func(ctx context.Context, c *maxcompute.Client) (int, error) {
+		list, err := c.ListPackages(ctx, "p")
+		return len(list.Created) + len(list.Installed), err
+	}
 	members := func(ctx context.Context, c *maxcompute.Client) (int, error) {
 		list, err := c.ListUsersByRole(ctx, "p", "r")
 		return len(list), err
@@ -335,6 +343,14 @@ func TestReadsTakeNothingForAnEmptyAnswer(t *testing.T) {
 		"roles: an httpCode that is a text":           {roles, `{"httpCode":"500","data":{"roles":[]}}`, -1},
 		"grants: none":                                {grants, `{"data":{}}`, 0},
 		"grants: some":                                {grants, `{"data":{"table":[{"name":"t","schemaName":"default","actions":["select"]}],"package":null}}`, 1},
+		"grants: a list of a kind that nobody knows":  {grants, `{"data":{"tables":[{"name":"t","actions":["select"]}]}}`, -1},
+		"grants: an empty one of such a kind":         {grants, `{"data":{"tables":[]}}`, -1},
+		"grants: such a list beside others":           {grants, `{"data":{"tables":[],"TABLE":[]}}`, 0},
+		"package: some":                               {contents, `{"data":{"resourceList":{"table":[{"name":"t","actions":["select"]}]}}}`, 1},
+		"package: none":                               {contents, `{"data":{"resourceList":{}}}`, 0},
+		"package: a list that nobody knows":           {contents, `{"data":{"resourceList":{"tables":[{"name":"t","actions":["select"]}]}}}`, -1},
+		"package: a text":                             {contents, `{"data":{"resourceList":"none"}}`, -1},
+		"packages: lists that nobody knows":           {packages, `{"data":{"packages":[{"name":"k"}]}}`, -1},
 		"grants: data that is null":                   {grants, `{"data":null}`, -1},
 		"grants: an id of a job":                      {grants, `{"data":"job-42"}`, -1},
 		"grants: data that is a list":                 {grants, `{"data":[]}`, -1},
@@ -345,6 +361,7 @@ func TestReadsTakeNothingForAnEmptyAnswer(t *testing.T) {
 		"members: a list that is missing":             {members, `{"data":{}}`, -1},
 		"members: data that is null":                  {members, `{"data":null}`, -1},
 		"members: an id of a job":                     {members, `{"data":"job-42"}`, -1},
+		"members: a list that nobody knows":           {members, `{"data":{"members":[{"name":"RAM$corp:alice"}]}}`, -1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

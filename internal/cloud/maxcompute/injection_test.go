@@ -182,7 +182,7 @@ func FuzzAPathHoldsExactlyWhatWasAsked(f *testing.F) {
 			}},
 		}
 		for _, tc := range calls {
-			wire := &recorder{data: `{"roles":[],"users":[]}`}
+			wire := &recorder{data: `{"roles":[],"users":[],"table":[]}`}
 			if strings.HasSuffix(tc.line, "/policy") {
 				wire.data = `""`
 			}

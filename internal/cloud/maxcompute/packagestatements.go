@@ -146,7 +146,7 @@ func installError(err error, project, sourceProject string) error {
 	return err
 }
 
-// mentions tells whether a message names something, which is an identifier.
+// mentions reports whether a message names something, which is an identifier.
 func mentions(message, name string) bool {
-	return regexp.MustCompile(`(?i)\b` + name + `\b`).MatchString(message)
+	return regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(message)
 }

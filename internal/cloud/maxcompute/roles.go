@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
@@ -119,11 +121,19 @@ func (c *Client) GetRoleACL(ctx context.Context, project, role string) (acl.Set,
 	return readLists(op, data, acl.Kinds)
 }
 
-// readLists reads the entries of some kinds; a kind that is not listed has none.
+// readLists reads the entries of some kinds; a kind that is not listed has none. Lists of which this
+// client knows none say nothing about those that it looks for.
 func readLists(op string, lists map[string][]aclEntry, kinds []acl.Kind) (acl.Set, error) {
 	folded := make(map[string][]aclEntry, len(lists))
+	known := false
 	for key, list := range lists {
-		folded[strings.ToLower(key)] = list
+		key = strings.ToLower(key)
+		folded[key] = list
+		known = known || slices.ContainsFunc(acl.Kinds, func(kind acl.Kind) bool { return wireNames[kind] == key })
+	}
+	if len(lists) > 0 && !known {
+		names := strings.Join(slices.Sorted(maps.Keys(lists)), ", ")
+		return acl.Set{}, &cloud.Error{Code: cloud.UnexpectedResponse, Op: op, Message: fmt.Sprintf("the answer holds no list that this operator knows, but %.200q", names)}
 	}
 	var grants []acl.Grant
 	for _, kind := range kinds {

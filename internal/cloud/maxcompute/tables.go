@@ -59,13 +59,14 @@ func (c *Client) TableColumns(ctx context.Context, project, schema, table string
 
 // RevokeFromUser takes actions on one table from an account, a RAM user or a RAM role, whatever they were granted by. Schema "" is the
 // default one. What cannot be said in a statement is InvalidSpec, and nothing is sent. What the service makes of actions that the user
-// does not have is not documented. Vendor documentation: MaxCompute REVOKE.
+// does not have is not documented. It fails with cloud.NotFound only if the service says that the table does not exist; see also
+// IsNotInProject. Vendor documentation: MaxCompute REVOKE.
 func (c *Client) RevokeFromUser(ctx context.Context, project, schema, table string, actions []string, principal string) error {
 	grant := acl.Grant{Kind: acl.Table, Schema: schema, Name: table, Actions: actions}
 	if err := cmp.Or(checkProjects(project), checkTable(schema, table), validate(grant), checkActions(grant), checkPrincipal(principal)); err != nil {
 		return err
 	}
-	return c.run(ctx, changing("revoke", "REVOKE %s ON %s %s FROM USER %s;", project, "user", principal, grant))
+	return nothingToRevoke(c.run(ctx, changing("revoke", "REVOKE %s ON %s %s FROM USER %s;", project, "user", principal, grant)))
 }
 
 // checkTable holds the names to those of one table: there is no wildcard, which would mean other tables than the one that is meant.

@@ -25,8 +25,8 @@ type recorded struct {
 // recorder keeps every request and answers them all with success.
 type recorder struct {
 	requests []recorded
-	// data is what the OpenAPI answers with.
-	data string
+	// data is what the OpenAPI answers with, text the whole answer to a statement if it is not OK.
+	data, text string
 }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
@@ -38,7 +38,11 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		Line: request.Method + " " + request.URL.RequestURI(), Action: header(request, "x-acs-action"), Type: header(request, "content-type"), Body: string(body),
 	})
 	if strings.HasSuffix(request.URL.Path, "/authorization") {
-		answer(w, "<Authorization><Result>OK</Result></Authorization>")
+		text := r.text
+		if text == "" {
+			text = result("OK")
+		}
+		answer(w, text)
 		return
 	}
 	answer(w, `{"requestId":"1","data":`+r.data+`}`)
