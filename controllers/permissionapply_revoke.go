@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -12,13 +13,14 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/dataworks"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud/maxcompute"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
 // maxRevocations is how many calls are made in one pass before what was done is recorded.
 const maxRevocations = 100
 
-// taking is what a pass has found out that it takes to revoke.
+// taking is what a pass has found out that it takes to revoke, and what has come of it.
 type taking struct {
 	// calls is how many were made.
 	calls int
@@ -27,6 +29,11 @@ type taking struct {
 	// others are the requests of the same project, and refreshed their orders that were looked at.
 	others    []*v1alpha1.PermissionApply
 	refreshed map[string]error
+	// unconfirmed are the revocations that were sent, by the id of the account.
+	unconfirmed map[string][]revocation
+	// done are the accounts that have nothing left of an entry that was tried.
+	done     map[grantedEntry][]string
+	failures []error
 }
 
 type accountName struct {
@@ -34,41 +41,40 @@ type accountName struct {
 	failure error
 }
 
+// grantedEntry is the place of an entry in the status.
+type grantedEntry struct{ order, granted int }
+
+// revocation is what was taken away from an account.
+type revocation struct {
+	entry   grantedEntry
+	user    string
+	actions []string
+	// answer is nil if the service said that it was done, in words that are known.
+	answer error
+}
+
+// full reports whether the calls of a pass are used up. Each account takes one more, to confirm.
+func (t *taking) full() bool { return t.calls+len(t.unconfirmed) >= maxRevocations }
+
 // revoke revokes what has to go: with the object all that has not ended, and before that, what has come to an end which is the operator's to
-// bring about. What fails does not keep the rest, and is not always the first to be tried.
+// bring about. What fails does not keep the rest, and is not always the first to be tried. Only what is confirmed is recorded as revoked.
 func (p *requestPass) revoke(ctx context.Context) error {
-	type entry struct{ order, granted int }
-	var due []entry
-	now := p.Clock.Now()
-	for i := range p.obj.Status.Orders {
-		for j := range p.obj.Status.Orders[i].Granted {
-			if p.hasToGo(&p.obj.Status.Orders[i].Granted[j], now) {
-				due = append(due, entry{i, j})
-			}
-		}
-	}
+	due := p.due()
 	if len(due) == 0 {
 		return nil
 	}
 	if err := p.prepareToTake(ctx); err != nil {
 		return err
 	}
-	var failures []error
 	begin, more := rand.IntN(len(due)), false //nolint:gosec // any order will do
 	for n := range due {
-		if more = p.taken.calls >= maxRevocations; more {
+		if more = p.taken.full(); more || !p.revokeEntry(ctx, due[(begin+n)%len(due)]) {
 			break
 		}
-		at := due[(begin+n)%len(due)]
-		o := &p.obj.Status.Orders[at.order]
-		errs := p.revokeObject(ctx, o, at.granted)
-		failures = append(failures, errs...)
-		if slices.ContainsFunc(errs, failed) {
-			break
-		}
-		p.noteRevoked(o)
 	}
-	if len(failures) > 0 {
+	p.confirm(ctx)
+	p.recordRevoked()
+	if failures := p.taken.failures; len(failures) > 0 {
 		p.refused()
 		if err := worst(failures); failed(err) || !conditions.Explains(err) {
 			return err
@@ -82,6 +88,20 @@ func (p *requestPass) revoke(ctx context.Context) error {
 		return conditions.Wait(v1alpha1.ReasonProgressing, "permissions are being revoked")
 	}
 	return nil
+}
+
+// due are the entries that have to go.
+func (p *requestPass) due() []grantedEntry {
+	var due []grantedEntry
+	now := p.Clock.Now()
+	for i := range p.obj.Status.Orders {
+		for j := range p.obj.Status.Orders[i].Granted {
+			if p.hasToGo(&p.obj.Status.Orders[i].Granted[j], now) {
+				due = append(due, grantedEntry{i, j})
+			}
+		}
+	}
+	return due
 }
 
 // hasToGo tells whether the operator has to take a permission away.
@@ -115,44 +135,63 @@ func (p *requestPass) prepareToTake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.taken = &taking{names: map[string]accountName{}, others: others, refreshed: map[string]error{}}
+	p.taken = &taking{
+		names: map[string]accountName{}, others: others, refreshed: map[string]error{},
+		unconfirmed: map[string][]revocation{}, done: map[grantedEntry][]string{},
+	}
 	return nil
 }
 
-// revokeObject takes what was granted on a table away from all who got it. Those from whom it was taken become an entry of their own.
-func (p *requestPass) revokeObject(ctx context.Context, o *v1alpha1.PermissionOrder, at int) []error {
-	g := o.Granted[at]
-	users := usersOfGrant(p.obj, &g)
-	var failures []error
-	var left, done []string
-	for i, user := range users {
+// revokeEntry takes what was granted on a table away from all who got it. It returns false if the next would fail as well.
+func (p *requestPass) revokeEntry(ctx context.Context, at grantedEntry) bool {
+	o := &p.obj.Status.Orders[at.order]
+	g := o.Granted[at.granted]
+	p.taken.done[at] = nil
+	for _, user := range usersOfGrant(p.obj, &g) {
 		actions, err := p.unneeded(ctx, &g, user)
-		if err == nil && len(actions) > 0 {
-			err = p.revokeFrom(ctx, o, &g, user, actions)
-		}
-		if err == nil {
-			done = append(done, user)
+		if err == nil && len(actions) == 0 {
+			p.taken.done[at] = append(p.taken.done[at], user)
 			continue
 		}
-		failures, left = append(failures, err), append(left, user)
-		if failed(err) {
-			left = append(left, users[i+1:]...)
-			break
+		if err == nil {
+			err = p.revokeFrom(ctx, o, &g, user, actions)
 		}
+		if err != nil && !isUnclear(err) {
+			p.taken.failures = append(p.taken.failures, err)
+			if failed(err) {
+				return false
+			}
+			continue
+		}
+		p.taken.unconfirmed[user] = append(p.taken.unconfirmed[user], revocation{at, user, actions, err})
 	}
-	switch {
-	case len(left) == 0:
-		o.Granted[at].Revoked = true
-	case len(done) > 0:
-		o.Granted[at].UserIDs = left
-		g.UserIDs, g.Revoked = done, true
-		o.Granted = append(o.Granted, g)
+	return true
+}
+
+// isUnclear reports whether the service answered a revocation in a way that says neither that it was done nor that it was not.
+func isUnclear(err error) bool { return cloud.CodeOf(err) == cloud.UnexpectedResponse }
+
+// recordRevoked records what is gone. The accounts that have nothing left of an entry become an entry of their own if others do.
+func (p *requestPass) recordRevoked() {
+	byPlace := func(a, b grantedEntry) int { return cmp.Or(a.order-b.order, a.granted-b.granted) }
+	for _, at := range slices.SortedFunc(maps.Keys(p.taken.done), byPlace) {
+		o, done := &p.obj.Status.Orders[at.order], p.taken.done[at]
+		g := o.Granted[at.granted]
+		left := slices.DeleteFunc(slices.Clone(usersOfGrant(p.obj, &g)), func(user string) bool { return slices.Contains(done, user) })
+		switch {
+		case len(left) == 0:
+			o.Granted[at.granted].Revoked = true
+		case len(done) > 0:
+			o.Granted[at.granted].UserIDs = left
+			g.UserIDs, g.Revoked = done, true
+			o.Granted = append(o.Granted, g)
+		}
+		p.noteRevoked(o)
 	}
-	return failures
 }
 
 // revokeFrom takes actions on a table away from a user: by the call that the older API has for some of them, and otherwise by statement, also
-// if the call is refused or there are no calls left.
+// if the call fails or there are no calls left.
 func (p *requestPass) revokeFrom(ctx context.Context, o *v1alpha1.PermissionOrder, g *v1alpha1.GrantedObject, user string, actions []string) error {
 	byCall, byStatement, refusal := []string(nil), actions, error(nil)
 	if o.APIVersion == dataworks.Version2020 {
@@ -160,7 +199,7 @@ func (p *requestPass) revokeFrom(ctx context.Context, o *v1alpha1.PermissionOrde
 	}
 	if len(byCall) > 0 {
 		refusal = p.revokeByCall(ctx, o, g, user, byCall)
-		if refusal != nil && !cloud.Refused(refusal) {
+		if refusal != nil && !cloud.Refused(refusal) && !isUnclear(refusal) {
 			return refusal
 		}
 		if refusal == nil {
@@ -171,7 +210,7 @@ func (p *requestPass) revokeFrom(ctx context.Context, o *v1alpha1.PermissionOrde
 		return nil
 	}
 	err := p.revokeByStatement(ctx, g, user, byStatement)
-	if err != nil && refusal != nil {
+	if err != nil && refusal != nil && !isUnclear(err) {
 		return refusal
 	}
 	return err
@@ -183,9 +222,9 @@ func (p *requestPass) revokeByCall(ctx context.Context, o *v1alpha1.PermissionOr
 		return err
 	}
 	p.taken.calls++
-	return absent(p.noticed(service.Revoke(ctx, dataworks.Revocation{
+	return p.noticed(service.Revoke(ctx, dataworks.Revocation{
 		Project: p.obj.Spec.ProjectName, WorkspaceID: p.obj.Spec.WorkspaceID, Table: g.Name, Actions: actions, UserID: user,
-	})))
+	}))
 }
 
 func (p *requestPass) revokeByStatement(ctx context.Context, g *v1alpha1.GrantedObject, user string, actions []string) error {
@@ -208,7 +247,11 @@ func (p *requestPass) revokeByStatement(ctx context.Context, g *v1alpha1.Granted
 		return err
 	}
 	p.taken.calls++
-	return absent(p.noticed(p.account.MaxCompute.RevokeFromUser(ctx, p.obj.Spec.ProjectName, g.SchemaName, g.Name, actions, name)))
+	err = absent(p.noticed(p.account.MaxCompute.RevokeFromUser(ctx, p.obj.Spec.ProjectName, g.SchemaName, g.Name, actions, name)))
+	if maxcompute.IsNotInProject(err) {
+		return p.outOfProject(name)
+	}
+	return err
 }
 
 // accountName is how statements name an account. It is looked up once in a pass.
