@@ -385,3 +385,31 @@ func TestRandomRolesConverge(t *testing.T) {
 		})
 	}
 }
+
+// TestListsThatNobodyKnowsAreNoEmptyACL: the deletion of an adopted role waits for an ACL that can be
+// read, rather than leave behind what the object granted.
+func TestListsThatNobodyKnowsAreNoEmptyACL(t *testing.T) {
+	h := newHarness(t)
+	h.foreign = true
+	h.must(h.cloud.CreateRole(project, "reader", "resource"))
+	role := newRole("reader", tables("Select"))
+	role.Spec.AdoptionPolicy = v1alpha1.AdoptionAdopt
+	h.create(role)
+	mustBe(t, h.settle(role), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.rewrite = func(body string) string {
+		for _, kind := range []string{"table", "resource", "function", "package", "project", "instance"} {
+			body = strings.ReplaceAll(body, `"`+kind+`":[`, `"`+kind+`s":[`)
+		}
+		return body
+	}
+	h.delete(role)
+	for range 10 {
+		_, _ = h.pass(role) //nolint:errcheck // the condition is what counts
+	}
+	mustBe(t, h.get(role), metav1.ConditionFalse, v1alpha1.ReasonUnexpectedResponse)
+	h.rewrite = nil
+	if found := h.settle(role); found != nil {
+		t.Errorf("still there: %s", describe(found))
+	}
+	h.mustHold(world{})
+}
