@@ -386,8 +386,8 @@ func TestRandomRolesConverge(t *testing.T) {
 	}
 }
 
-// TestListsThatNobodyKnowsAreNoEmptyACL: the deletion of an adopted role waits for an ACL that can be
-// read, rather than leave behind what the object granted.
+// TestListsThatNobodyKnowsAreNoEmptyACL: the deletion of an adopted role waits for an ACL that can
+// be read, rather than leave behind what the object granted.
 func TestListsThatNobodyKnowsAreNoEmptyACL(t *testing.T) {
 	h := newHarness(t)
 	h.foreign = true

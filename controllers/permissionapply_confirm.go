@@ -13,10 +13,10 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// A revocation from a user is not seen by any other read of the operator, and the service may refuse
-// it in words inside a success. So the grants of each user are read once after their revocations, and
-// these alone decide. An identity that must not read them leaves the answer to the revocation: then
-// it counts as done if the answer is a known success.
+// A revocation from a user is not seen by any other read of the operator, and the service may
+// refuse it in words inside a success. So the grants of each user are read once after their
+// revocations, and these alone decide. An identity that must not read them leaves the answer to
+// the revocation: then it counts as done if the answer is a known success.
 
 // confirm sorts the revocations that were sent into those that took effect and those that did not.
 func (p *requestPass) confirm(ctx context.Context) {
@@ -53,8 +53,8 @@ func (p *requestPass) grantsOf(ctx context.Context, user string) (maxcompute.Use
 	return grants, err
 }
 
-// isUnreadable reports whether nobody can read, with this identity, what an account has: it must not,
-// or the account has no name that a statement could use.
+// isUnreadable reports whether nobody can read, with this identity, what an account has: it must
+// not, or the account has no name that a statement could use.
 func isUnreadable(err error) bool {
 	code := cloud.CodeOf(err)
 	return code == cloud.PermissionDenied || code == cloud.NotFound || code == cloud.InvalidSpec

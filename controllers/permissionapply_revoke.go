@@ -56,8 +56,9 @@ type revocation struct {
 // full reports whether the calls of a pass are used up. Each account takes one more, to confirm.
 func (t *taking) full() bool { return t.calls+len(t.unconfirmed) >= maxRevocations }
 
-// revoke revokes what has to go: with the object all that has not ended, and before that, what has come to an end which is the operator's to
-// bring about. What fails does not keep the rest, and is not always the first to be tried. Only what is confirmed is recorded as revoked.
+// revoke revokes what has to go: with the object all that has not ended, and before that, what has
+// come to an end which is the operator's to bring about. What fails does not keep the rest, and is
+// not always the first to be tried. Only what is confirmed is recorded as revoked.
 func (p *requestPass) revoke(ctx context.Context) error {
 	due := p.due()
 	if len(due) == 0 {
@@ -142,7 +143,8 @@ func (p *requestPass) prepareToTake(ctx context.Context) error {
 	return nil
 }
 
-// revokeEntry takes what was granted on a table away from all who got it. It returns false if the next would fail as well.
+// revokeEntry takes what was granted on a table away from all who got it. It returns false if the
+// next would fail as well.
 func (p *requestPass) revokeEntry(ctx context.Context, at grantedEntry) bool {
 	o := &p.obj.Status.Orders[at.order]
 	g := o.Granted[at.granted]
@@ -168,10 +170,12 @@ func (p *requestPass) revokeEntry(ctx context.Context, at grantedEntry) bool {
 	return true
 }
 
-// isUnclear reports whether the service answered a revocation in a way that says neither that it was done nor that it was not.
+// isUnclear reports whether the service answered a revocation in a way that says neither that it
+// was done nor that it was not.
 func isUnclear(err error) bool { return cloud.CodeOf(err) == cloud.UnexpectedResponse }
 
-// recordRevoked records what is gone. The accounts that have nothing left of an entry become an entry of their own if others do.
+// recordRevoked records what is gone. The accounts that have nothing left of an entry become an
+// entry of their own if others do.
 func (p *requestPass) recordRevoked() {
 	byPlace := func(a, b grantedEntry) int { return cmp.Or(a.order-b.order, a.granted-b.granted) }
 	for _, at := range slices.SortedFunc(maps.Keys(p.taken.done), byPlace) {

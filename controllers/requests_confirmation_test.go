@@ -57,8 +57,8 @@ func (h *harness) mustStay(apply *v1alpha1.PermissionApply) {
 	}
 }
 
-// TestARefusedRevocationInsideSuccess: an object stays for as long as the permission does, whatever the
-// service says of its revocation; and it goes when the permission is gone.
+// TestARefusedRevocationInsideSuccess: an object stays for as long as the permission does,
+// whatever the service says of its revocation; and it goes when the permission is gone.
 func TestARefusedRevocationInsideSuccess(t *testing.T) {
 	for version, action := range map[string]string{newer: "select", old: "update"} {
 		for name, text := range lies {
@@ -105,7 +105,8 @@ func TestWhatIsSeenToBeGoneIsGone(t *testing.T) {
 	}
 }
 
-// TestGrantsThatMustNotBeRead: without the right to read grants, an answer that is known to mean success counts, and no other does.
+// TestGrantsThatMustNotBeRead: without the right to read grants, an answer that is known to mean
+// success counts, and no other does.
 func TestGrantsThatMustNotBeRead(t *testing.T) {
 	tests := map[string]struct {
 		text string
@@ -162,7 +163,8 @@ func TestGrantsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestAUserOutOfTheProject: the service keeps what a user was granted who leaves a project, so it is not revoked by that.
+// TestAUserOutOfTheProject: the service keeps what a user was granted who leaves a project, so it
+// is not revoked by that.
 func TestAUserOutOfTheProject(t *testing.T) {
 	for _, statement := range []string{"FROM USER", "SHOW GRANTS"} {
 		t.Run(statement, func(t *testing.T) {
@@ -210,7 +212,8 @@ func TestTheGrantsOfAUserAreReadOnce(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotConfirmedIsNotRecorded: at the deadline, an entry counts as revoked for those alone who are seen to have nothing left.
+// TestWhatIsNotConfirmedIsNotRecorded: at the deadline, an entry counts as revoked for those alone
+// who are seen to have nothing left.
 func TestWhatIsNotConfirmedIsNotRecorded(t *testing.T) {
 	h := requestWorld(t, old)
 	h.cloud.SetOrderStyle(fakecloud.OrderStyle{LabelSecurityOff: true})

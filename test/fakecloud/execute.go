@@ -131,8 +131,8 @@ func execShowGrants(t *txn, st *statement, _ settings) (string, *problem) {
 }
 
 // userGrants is the answer to SHOW GRANTS FOR a user, which comes as JSON (goto/guardian and
-// aliyun/alibabacloud-maxcompute-mcp-server read it so). How it spells the holders of entries is made
-// up, after the documented text form.
+// aliyun/alibabacloud-maxcompute-mcp-server read it so). How it spells the holders of entries is
+// made up, after the documented text form.
 type userGrants struct {
 	Roles           []string              `json:"Roles"`
 	SuperPrivileges []string              `json:"SuperPrivileges"`

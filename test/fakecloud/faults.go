@@ -42,8 +42,8 @@ const (
 	FaultGarbled = "garbled"
 	// FaultAsync makes a statement answer with an instance id that has to be polled.
 	FaultAsync = "async"
-	// FaultResult makes a statement answer HTTP 200 with Message as its result, which may be any text,
-	// JSON or nothing. It is carried out only if Done is set.
+	// FaultResult makes a statement answer HTTP 200 with Message as its result, which may be any
+	// text, JSON or nothing. It is carried out only if Done is set.
 	FaultResult = "result"
 )
 

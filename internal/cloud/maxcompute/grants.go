@@ -48,8 +48,8 @@ func (o *oneOrMore) UnmarshalJSON(raw []byte) error {
 // entries: nothing in them was granted to the user on an object, or can be revoked there.
 var otherGrants = []string{"roles", "superprivileges", "creator", "policy"}
 
-// GrantsOfUser returns the ACL entries of an account, a RAM user or a RAM role in a project. An answer
-// that cannot be read is an error, and never an empty list; see also IsNotInProject. Vendor
+// GrantsOfUser returns the ACL entries of an account, a RAM user or a RAM role in a project. An
+// answer that cannot be read is an error, and never an empty list; see also IsNotInProject. Vendor
 // documentation: MaxCompute SHOW GRANTS.
 func (c *Client) GrantsOfUser(ctx context.Context, project, principal string) (UserGrants, error) {
 	if err := cmp.Or(checkProjects(project), checkPrincipal(principal)); err != nil {
@@ -136,9 +136,9 @@ func ownEntries(holders map[string][]userEntry) []userEntry {
 	return own
 }
 
-// Held returns those of some actions on a table, or on columns of it, that an entry of the user's own
-// allows. An entry with a pattern for the names of tables does not count: it is another grant, which
-// no REVOKE on the table takes away.
+// Held returns those of some actions on a table, or on columns of it, that an entry of the user's
+// own allows. An entry with a pattern for the names of tables does not count: it is another grant,
+// which no REVOKE on the table takes away.
 func (g UserGrants) Held(schema, table string, actions []string) []string {
 	if slices.ContainsFunc(g.unread, func(text string) bool { return mentions(text, table) }) {
 		return slices.Clone(actions)
@@ -160,9 +160,10 @@ func (e userEntry) allows(action string) bool {
 	})
 }
 
-// isAbout reports whether a resource, such as acs:odps:*:projects/p/schemas/s/tables/t/column, is a
-// table or a part of it. One that leaves out the project is one of this project, and one that leaves
-// out the schema one of the default schema. One that is no path at all may be the table if it names it.
+// isAbout reports whether a resource, such as acs:odps:*:projects/p/schemas/s/tables/t/column, is
+// a table or a part of it. One that leaves out the project is one of this project, and one that
+// leaves out the schema one of the default schema. One that is no path at all may be the table if
+// it names it.
 func (g UserGrants) isAbout(resource, schema, table string) bool {
 	path := resource[strings.LastIndex(resource, ":")+1:]
 	names := map[string]string{}
@@ -189,9 +190,9 @@ func (g UserGrants) isAbout(resource, schema, table string) bool {
 // errNotInProject marks the refusal of a statement because a user is not in the project.
 var errNotInProject = errors.New("the user is not in the project")
 
-// IsNotInProject reports whether the service refused a statement because the user that it names is not
-// in the project. The service keeps what such a user was granted: it counts again once the user is
-// added again.
+// IsNotInProject reports whether the service refused a statement because the user that it names is
+// not in the project. The service keeps what such a user was granted: it counts again once the
+// user is added again.
 func IsNotInProject(err error) bool { return errors.Is(err, errNotInProject) }
 
 // notInProject reads "not found", said of a statement about a user alone.
@@ -207,9 +208,9 @@ var (
 	aboutTable = regexp.MustCompile(`(?i)\btable\b`)
 )
 
-// nothingToRevoke reads "not found", said of a statement that takes something on a table from a user.
-// Only of the table it is an absence: with a table, what was granted on it ends. Of the user it is a
-// refusal. Otherwise nothing may be concluded.
+// nothingToRevoke reads "not found", said of a statement that takes something on a table from a
+// user. Only of the table it is an absence: with a table, what was granted on it ends. Of the user
+// it is a refusal. Otherwise nothing may be concluded.
 func nothingToRevoke(err error) error {
 	e, ok := errors.AsType[*cloud.Error](err)
 	switch {

@@ -165,8 +165,8 @@ var (
 	errorCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 )
 
-// unknownState is the failure of a statement of which the service says neither that it runs nor that
-// it has ended. The service took it on, and what became of it is not known.
+// unknownState is the failure of a statement of which the service says neither that it runs nor
+// that it has ended. The service took it on, and what became of it is not known.
 func unknownState(op, state string, a *openapi.Answer) error {
 	v := verdict{message: state}
 	return accepted(v.failure(op, a))

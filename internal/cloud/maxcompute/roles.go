@@ -121,8 +121,8 @@ func (c *Client) GetRoleACL(ctx context.Context, project, role string) (acl.Set,
 	return readLists(op, data, acl.Kinds)
 }
 
-// readLists reads the entries of some kinds; a kind that is not listed has none. Lists of which this
-// client knows none say nothing about those that it looks for.
+// readLists reads the entries of some kinds; a kind that is not listed has none. Lists of which
+// this client knows none say nothing about those that it looks for.
 func readLists(op string, lists map[string][]aclEntry, kinds []acl.Kind) (acl.Set, error) {
 	folded := make(map[string][]aclEntry, len(lists))
 	known := false

@@ -153,8 +153,8 @@ type authorizationState struct {
 	Status string `xml:"Status"`
 }
 
-// resultElement is the result in an answer. An answer without one is an empty result only if it holds
-// nothing else in its place.
+// resultElement is the result in an answer. An answer without one is an empty result only if it
+// holds nothing else in its place.
 type resultElement struct {
 	Results []struct {
 		Text   string     `xml:",chardata"`

@@ -57,10 +57,11 @@ func (c *Client) TableColumns(ctx context.Context, project, schema, table string
 	return names, nil
 }
 
-// RevokeFromUser takes actions on one table from an account, a RAM user or a RAM role, whatever they were granted by. Schema "" is the
-// default one. What cannot be said in a statement is InvalidSpec, and nothing is sent. What the service makes of actions that the user
-// does not have is not documented. It fails with cloud.NotFound only if the service says that the table does not exist; see also
-// IsNotInProject. Vendor documentation: MaxCompute REVOKE.
+// RevokeFromUser takes actions on one table from an account, a RAM user or a RAM role, whatever
+// they were granted by. Schema "" is the default one. What cannot be said in a statement is
+// InvalidSpec, and nothing is sent. What the service makes of actions that the user does not have
+// is not documented. It fails with cloud.NotFound only if the service says that the table does not
+// exist; see also IsNotInProject. Vendor documentation: MaxCompute REVOKE.
 func (c *Client) RevokeFromUser(ctx context.Context, project, schema, table string, actions []string, principal string) error {
 	grant := acl.Grant{Kind: acl.Table, Schema: schema, Name: table, Actions: actions}
 	if err := cmp.Or(checkProjects(project), checkTable(schema, table), validate(grant), checkActions(grant), checkPrincipal(principal)); err != nil {
