@@ -29,6 +29,11 @@ if [[ -n "${KUBEBUILDER_ASSETS:-}" ]]; then
 	exit 0
 fi
 
+# Settings of a build that this one is part of, such as another module file, are not for this module.
+# One setting of -trimpath and CGO_ENABLED for everything that the project compiles: both are part of
+# the build cache's key.
+export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false" GOWORK=off
+
 version=$(cd "$here" && go list -m -f '{{.Version}}' k8s.io/kubernetes)
 platform="$(go env GOOS)-$(go env GOARCH)"
 cache=${XDG_CACHE_HOME:-}
@@ -46,10 +51,12 @@ fi
 mkdir -p "$dir"
 
 download() { # setup-envtest has etcd, kube-apiserver and kubectl
-	local minor=${version#v} assets
+	local minor=${version#v} tool assets
 	minor=${minor%.*}
 	command -v timeout >/dev/null || return 1
-	assets=$(cd "$here/../tools" && timeout "${ENVTEST_TIMEOUT:-120}" go tool setup-envtest use "$minor.x" --bin-dir "$dir/download" -p path 2>/dev/null) || return 1
+	# A new machine fetches and builds the tool itself, for which the download's time is not meant.
+	tool=$(cd "$here/../tools" && go tool -n setup-envtest) || return 1
+	assets=$(timeout "${ENVTEST_TIMEOUT:-120}" "$tool" use "$minor.x" --bin-dir "$dir/download" -p path 2>/dev/null) || return 1
 	local p
 	for p in etcd kube-apiserver kubectl; do
 		[[ -x "$assets/$p" ]] || return 1
@@ -65,8 +72,6 @@ if [[ ! -x "$dir/kube-apiserver" ]]; then
 	fi
 fi
 
-# One setting of -trimpath and CGO_ENABLED for everything that the project compiles: both are part of the build cache's key.
-export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
 short=${version#v}
 major=${short%%.*} rest=${short#*.}
 version_pkg=k8s.io/component-base/version

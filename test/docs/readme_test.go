@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/maxcompute-operator/maxcompute-operator/test/helm"
 )
 
 // firstRole is the section of the README that takes a newcomer to a Ready role without any other page.
@@ -30,6 +32,7 @@ func TestFirstRole(t *testing.T) {
 		script += block[1]
 	}
 	dir := checkout(t)
+	build(t, dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-c", script)
@@ -51,6 +54,20 @@ func TestFirstRole(t *testing.T) {
 		if !strings.Contains(output.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, output.String())
 		}
+	}
+}
+
+// build fetches and builds what the README's commands would on a machine that never did, where that
+// takes longer than they may.
+func build(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := helm.Tool(t.Context(), dir, "kustomize"); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "make", "build", "controlplane")
+	command.Dir = dir
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
