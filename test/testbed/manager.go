@@ -50,6 +50,23 @@ func (m *Manager) Stop() { m.end(syscall.SIGTERM) }
 // Kill ends the manager at once, as a crash does.
 func (m *Manager) Kill() { m.end(syscall.SIGKILL) }
 
+// Await waits for a manager to end by itself, as one does that has lost its lease, and kills it if
+// it does not.
+func (m *Manager) Await() { m.end(syscall.Signal(0)) }
+
+// Freeze stops the manager in the middle of whatever it does, and returns when it stands still. Its
+// connections stay open.
+func (m *Manager) Freeze() error {
+	if err := m.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	_, err := syscall.Wait4(m.command.Process.Pid, nil, syscall.WUNTRACED, nil)
+	return err
+}
+
+// Thaw lets a frozen manager go on where it was.
+func (m *Manager) Thaw() error { return m.command.Process.Signal(syscall.SIGCONT) }
+
 func (m *Manager) end(signal os.Signal) {
 	if m.command == nil {
 		return
