@@ -47,8 +47,8 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{"converge", (*bench).converge}, {"export", (*bench).export}, {"questions", (*bench).questions}, {"quota", (*bench).quota},
-	{"resync", (*bench).resync}, {"scale", (*bench).scale},
+	{"converge", (*bench).converge}, {"export", (*bench).export}, {"failing", (*bench).failing}, {"neighbours", (*bench).neighbours},
+	{"questions", (*bench).questions}, {"quota", (*bench).quota}, {"resync", (*bench).resync}, {"scale", (*bench).scale},
 }
 
 type bench struct {

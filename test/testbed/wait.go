@@ -19,7 +19,16 @@ func (b *Testbed) Connect(ctx context.Context, namespace string, qps int32, chan
 	for _, change := range changes {
 		change(connection)
 	}
-	for _, obj := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, b.NewSecret(namespace), connection} {
+	return b.ConnectWith(ctx, b.NewSecret(namespace), connection)
+}
+
+// ConnectWith makes a namespace with a Secret, and a Connection or ClusterConnection with it, and
+// waits until that is Ready.
+func (b *Testbed) ConnectWith(ctx context.Context, secret *corev1.Secret, connection interface {
+	client.Object
+	conditions.Object
+}) error {
+	for _, obj := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: secret.Namespace}}, secret, connection} {
 		if err := b.Kube.Create(ctx, obj); err != nil {
 			return err
 		}
