@@ -68,7 +68,7 @@ type Fault struct {
 	Kind string `json:"kind"`
 
 	// A call must match all of these that are set. Names are compared without case; Statement is
-	// part of the statement's text, without case. Service is maxcompute, odps, sts, dataworks, insight or iam. Role is
+	// part of the statement's text, Text part of the request's path, query or body, both without case. Service is maxcompute, odps, sts, dataworks, insight or iam. Role is
 	// the ARN of the RAM role for calls of sts. Package is a name, or source.name of an installed package.
 	// AccessKeyID may be the ARN of a RAM role: it matches the calls of its sessions; or a user of iam, like domain/name.
 	Service     string `json:"service,omitempty"`
@@ -77,6 +77,7 @@ type Fault struct {
 	Role        string `json:"role,omitempty"`
 	Package     string `json:"package,omitempty"`
 	Statement   string `json:"statement,omitempty"`
+	Text        string `json:"text,omitempty"`
 	AccessKeyID string `json:"accessKeyID,omitempty"`
 	Workspace   string `json:"workspace,omitempty"`
 	// Only is "reads" or "writes".
@@ -258,7 +259,7 @@ func (f *activeFault) matches(c *call) bool {
 		same(f.Role, c.role) && same(f.Package, c.pkg) && same(f.Workspace, c.workspace) &&
 		(f.AccessKeyID == "" || f.AccessKeyID == c.accessKeyID || f.AccessKeyID == c.caller) &&
 		(f.Only == "" || (f.Only == "writes") == c.write) &&
-		strings.Contains(fold(c.statement), fold(f.Statement))
+		strings.Contains(fold(c.statement), fold(f.Statement)) && (f.Text == "" || strings.Contains(fold(c.text()), fold(f.Text)))
 }
 
 // take counts a match and reports whether the fault hits.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,6 +155,9 @@ type call struct {
 	workspace   string
 	exported    []string
 	statement   string
+	// path, query and body are the request as it came.
+	path, query string
+	body        []byte
 	write       bool
 	requestID   string
 	accessKeyID string
@@ -269,9 +273,18 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// text is what a request says: its path, query and body, none of them escaped.
+func (c *call) text() string {
+	text := c.path + "?" + c.query + "\n" + string(c.body)
+	if unescaped, err := url.QueryUnescape(strings.ReplaceAll(text, "+", "%2B")); err == nil {
+		return unescaped
+	}
+	return text
+}
+
 // decode recognises the service by the path, which is case-sensitive.
 func (s *Server) decode(r *http.Request, body []byte) *call {
-	c := &call{requestID: s.nextRequestID(), action: "Unknown"}
+	c := &call{requestID: s.nextRequestID(), action: "Unknown", path: r.URL.Path, query: r.URL.RawQuery, body: body}
 	switch {
 	case strings.HasPrefix(r.URL.Path, openAPIPrefix):
 		c.service, c.proto = "maxcompute", openAPIProtocol{}

@@ -1,0 +1,75 @@
+package simulation
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+var (
+	seeds  = flag.Uint64("seeds", 300, "how many seeds to try")
+	first  = flag.Uint64("first", 1, "the first seed")
+	fails  = flag.Int("fails", 5, "how many failing seeds to shrink, one for each rule")
+	strict = flag.Bool("strict", false, "do not put the known defects aside")
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// TestSeeds plays the cases of a fixed set of seeds, or of as many as make simulate asks for.
+func TestSeeds(t *testing.T) {
+	known := AllKnown
+	if *strict {
+		known = Known{}
+	}
+	var next atomic.Uint64
+	var mu sync.Mutex
+	covered, rules := map[string]int{}, map[string][]uint64{}
+	var passes, calls, steps int
+	began := time.Now()
+	next.Store(*first)
+	t.Run("all", func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				for seed := next.Add(1) - 1; seed < *first+*seeds; seed = next.Add(1) - 1 {
+					r := Play(t, Generate(seed, known), known, false)
+					mu.Lock()
+					for k, n := range r.Coverage {
+						covered[k] += n
+					}
+					passes, calls, steps = passes+r.Passes, calls+r.Calls, steps+r.Steps
+					if len(r.Violations) > 0 {
+						rules[r.Violations[0].Rule] = append(rules[r.Violations[0].Rule], seed)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	took := time.Since(began)
+	t.Logf("%d seeds in %s, %.0f a second; %d passes, %d calls, %d steps; %d kinds of transitions covered", *seeds, took.Round(time.Millisecond),
+		float64(*seeds)/took.Seconds(), passes, calls, steps, len(covered))
+	for rule, failing := range rules {
+		slices.Sort(failing)
+		t.Errorf("rule %q is broken by %d seeds, first %v", rule, len(failing), failing[:min(8, len(failing))])
+		if *fails--; *fails < 0 {
+			continue
+		}
+		c, r := Shrink(t, Generate(failing[0], known), known)
+		t.Errorf("seed %d, shrunk:\n%s\n%v\n%s", failing[0], c, r.Violations, strings.Join(r.Trace, "\n"))
+	}
+}
