@@ -186,9 +186,9 @@ func (a *apiServer) patch(obj client.Object, patch client.Patch) error {
 	}
 	var p struct {
 		Metadata struct {
-			Finalizers      *[]string `json:"finalizers"`
-			ResourceVersion string    `json:"resourceVersion"`
-			UID             types.UID `json:"uid"`
+			Finalizers      json.RawMessage `json:"finalizers"`
+			ResourceVersion string          `json:"resourceVersion"`
+			UID             types.UID       `json:"uid"`
 		} `json:"metadata"`
 	}
 	if err := strictly(raw, &p); err != nil {
@@ -203,7 +203,11 @@ func (a *apiServer) patch(obj client.Object, patch client.Patch) error {
 	}
 	next := copyOf(stored)
 	if p.Metadata.Finalizers != nil {
-		next.SetFinalizers(*p.Metadata.Finalizers)
+		var finalizers []string // null takes them all away
+		if err := json.Unmarshal(p.Metadata.Finalizers, &finalizers); err != nil {
+			return err
+		}
+		next.SetFinalizers(finalizers)
 	}
 	next = roundTrip(next)
 	a.finish(k, stored, next)

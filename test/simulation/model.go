@@ -155,6 +155,8 @@ type held struct {
 	from map[string]set
 	// claimed are the objects that have once created, adopted or granted something here.
 	claimed set
+	// made are the objects that have once created the role.
+	made set
 }
 
 func (h *held) atoms() []string { return slices.Sorted(maps.Keys(h.from)) }
@@ -165,7 +167,7 @@ type ledger map[string]*held
 func (l ledger) role(service, role string) *held {
 	name := service + "/" + strings.ToLower(role)
 	if l[name] == nil {
-		l[name] = &held{from: map[string]set{}, claimed: set{}}
+		l[name] = &held{from: map[string]set{}, claimed: set{}, made: set{}}
 	}
 	return l[name]
 }
@@ -199,9 +201,10 @@ func (l ledger) apply(e effect) {
 	h := l.role(e.service, e.role)
 	switch e.verb {
 	case created:
-		*h = held{exists: true, creator: e.by, from: map[string]set{}, claimed: h.claimed}
+		*h = held{exists: true, creator: e.by, from: map[string]set{}, claimed: h.claimed, made: h.made}
+		h.made[e.by] = true
 	case dropped:
-		*h = held{from: map[string]set{}, claimed: h.claimed}
+		*h = held{from: map[string]set{}, claimed: h.claimed, made: h.made}
 	case added:
 		if h.from[e.atom] == nil {
 			h.from[e.atom] = set{}

@@ -119,7 +119,7 @@ func (w *world) forbids(v *wish, e effect) string {
 	case created:
 		return unless(!v.deleting, "the object is deleted")
 	case dropped:
-		return unless(v.deleting && h.creator == e.by, "the role is not its own, or wanted")
+		return unless(v.deleting && w.isOf(h, e.by), "the role is not its own, or wanted")
 	case added:
 		return unless(!v.deleting && v.wanted(e.atom), "the spec does not ask for it")
 	}
@@ -132,13 +132,18 @@ func (w *world) forbidsTaking(v *wish, h *held, e effect) string {
 	mine := h.from[e.atom][e.by]
 	switch {
 	case v.deleting:
-		return unless(mine || h.creator == e.by, "it was there before")
+		return unless(mine || w.isOf(h, e.by), "it was there before")
 	case v.wanted(e.atom):
 		return "the spec asks for it"
 	case managed && v.authoritative:
 		return ""
 	}
 	return unless(mine, "it is somebody else's")
+}
+
+// isOf reports whether a role is the one that an object made.
+func (w *world) isOf(h *held, uid string) bool {
+	return h.creator == uid || w.known[madeAnew] && h.made[uid]
 }
 
 func unless(ok bool, why string) string {

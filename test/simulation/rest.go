@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -214,7 +213,7 @@ func (w *world) twoOwners(s *subject) string {
 }
 
 func (s *subject) owns() bool {
-	return !s.suspended && !s.deleting && s.ready != nil && s.ready.Status == metav1.ConditionTrue
+	return !s.suspended && !s.deleting && !s.observe && s.ready != nil && s.ready.Status == metav1.ConditionTrue
 }
 
 // rival is another object that names the same role and may own it.
@@ -301,5 +300,3 @@ func (w *world) unusable(s *subject) bool {
 	}
 	return false
 }
-
-var _ = time.Second
