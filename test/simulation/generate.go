@@ -20,11 +20,23 @@ type generator struct {
 	*rand.Rand
 	known Known
 	ops   []string
+	// objects and roles are those that occur, moods how much more or less than usual each kind of event does: cases that are
+	// all about a few things go deeper than cases about everything.
+	objects, roles []string
+	moods          []int
 }
 
 // Generate makes the case of a seed.
 func Generate(seed uint64, known Known) Case {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), known: known}
+	g.objects = objects[:1+g.IntN(len(objects))]
+	if g.one(3) {
+		g.objects = []string{"a/r1", "b/r1"}
+	}
+	g.roles = roles[:1+g.IntN(2)]
+	for range 32 {
+		g.moods = append(g.moods, pick(g, 0, 0, 1, 1, 2, 5))
+	}
 	if g.one(6) {
 		g.do("limit %d", 2+g.IntN(3))
 	}
@@ -43,7 +55,9 @@ func (g *generator) one(in int) bool { return g.IntN(in) == 0 }
 func pick[T any](g *generator, from ...T) T { return from[g.IntN(len(from))] }
 
 // object prefers the first, so that much happens to few.
-func (g *generator) object() string { return objects[min(g.IntN(len(objects)), g.IntN(len(objects)))] }
+func (g *generator) object() string {
+	return g.objects[min(g.IntN(len(g.objects)), g.IntN(len(g.objects)))]
+}
 
 func (g *generator) some(from []string) string {
 	var list []string
@@ -63,6 +77,8 @@ func (g *generator) do(format string, args ...any) {
 		gap = pick(g, "30s", "2m", "12m")
 	case 1, 2, 3:
 		gap = "idle"
+	case 5, 6:
+		gap = "write"
 	case 4:
 		gap = fmt.Sprint(g.IntN(120))
 	}
@@ -85,18 +101,21 @@ func (g *generator) next() {
 		{1, func() { g.do("restore %s %s", g.object(), g.restored()) }},
 		{1, func() { g.do("request %s", g.object()) }},
 		{1, func() { g.do("approve %s", g.object()) }},
-		{5, func() { g.do("hand one/%s %s", pick(g, roles...), g.tampering()) }},
+		{5, func() { g.do("hand one/%s %s", pick(g, g.roles...), g.tampering()) }},
 		{6, g.fault},
 		{3, g.apiFault},
 		{1, func() { g.do("clear") }},
 		{2, func() { g.do("kill") }},
-		{2, func() { g.do("freeze") }},
+		{2, g.freeze},
 		{2, func() { g.do("thaw") }},
 		{1, g.connection},
 	}
 	sum := 0
-	for _, e := range events {
-		sum += e.weight
+	for i := range events {
+		if i > 0 {
+			events[i].weight *= g.moods[i]
+		}
+		sum += events[i].weight
 	}
 	n := g.IntN(sum)
 	for _, e := range events {
@@ -109,11 +128,7 @@ func (g *generator) next() {
 
 // newSpec makes the spec of a new object.
 func (g *generator) newSpec() string {
-	role := roles[0]
-	if g.one(4) {
-		role = roles[1]
-	}
-	words := []string{"role=" + role}
+	words := []string{"role=" + pick(g, g.roles...)}
 	if g.one(4) {
 		words = append(words, "mgmt="+pick(g, "Additive", "Observe"))
 	}
@@ -174,6 +189,16 @@ func (g *generator) tampering() string {
 		return "drop"
 	}
 	return strings.Join(words, " ")
+}
+
+// freeze stops a leader in the middle of its work, changes something, and lets it go on when it has lost its lease.
+func (g *generator) freeze() {
+	g.do("freeze")
+	if g.one(2) {
+		g.ops[len(g.ops)-1] = "write freeze"
+		g.do("edit %s %s", g.object(), pick(g, g.change(), "acl= members=", "suspend=true"))
+		g.ops = append(g.ops, pick(g, "30s", "2m", "5s")+" thaw")
+	}
 }
 
 // fault makes calls to a cloud fail.

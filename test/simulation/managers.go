@@ -283,15 +283,16 @@ func (p *pass) run() {
 // finish takes note of how a pass has ended and queues the next, as a controller does.
 func (m *manager) finish(p *pass) {
 	delete(m.running, p.key)
-	m.world.trace("%s: pass %d over %s ends: %v %v", m.name, p.id, p.key, p.result.RequeueAfter.Round(time.Second), p.err)
+	after := m.world.unjittered(p.result.RequeueAfter)
+	m.world.trace("%s: pass %d over %s ends: %v %v", m.name, p.id, p.key, after, p.err)
 	i := m.queue[p.key]
 	switch {
 	case p.err != nil:
 		m.add(p.key, min(time.Second<<min(i.failures, 10), 5*time.Minute))
 		i.failures++
-	case p.result.RequeueAfter > 0:
+	case after > 0:
 		i.failures = 0
-		m.add(p.key, m.world.unjittered(p.result.RequeueAfter))
+		m.add(p.key, after)
 	default:
 		i.failures = 0
 		if i.due.IsZero() {

@@ -51,6 +51,9 @@ func (w *world) unasked(e effect) string {
 // late judges a change that the newest version of the object forbids, and an older one asked for: one such write may have been
 // under way when the change was stored, or before the operator could know of it.
 func (w *world) late(e effect) string {
+	if w.known[unstoppable] {
+		return ""
+	}
 	versions := w.since(e)
 	i := len(versions)
 	for i > 0 && w.forbids(versions[i-1], e) != "" {
@@ -74,7 +77,7 @@ func (w *world) late(e effect) string {
 // takenOver judges a change of a role on which another object has a claim, and this one has none.
 func (w *world) takenOver(e effect) string {
 	h := w.ledger.role(e.service, e.role)
-	if h.creator == e.by || h.claims(e.by) {
+	if h.creator == e.by || h.claims(e.by) || w.known[takeover] {
 		return ""
 	}
 	for _, uid := range w.currentUIDs() {
@@ -135,7 +138,7 @@ func (w *world) forbidsTaking(v *wish, h *held, e effect) string {
 		return unless(mine || w.isOf(h, e.by), "it was there before")
 	case v.wanted(e.atom):
 		return "the spec asks for it"
-	case managed && v.authoritative:
+	case managed && v.authoritative, w.known[absentPolicy] && v.authoritative && partOf(e.atom) == partPolicy:
 		return ""
 	}
 	return unless(mine, "it is somebody else's")

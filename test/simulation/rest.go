@@ -147,7 +147,8 @@ func (s *subject) difference() (lacks, surplus []string) {
 
 // leftBehind judges what is left of what an object does not want any more, though taking it away does not fail.
 func (w *world) leftBehind(s *subject) string {
-	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) {
+	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) ||
+		w.known[failingGrant] && w.hampered(s) {
 		return ""
 	}
 	_, surplus := s.difference()

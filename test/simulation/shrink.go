@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// Shrink leaves out of a case whatever is not needed for it to break the rule that it broke first.
-func Shrink(t *testing.T, c Case, known Known) (Case, Report) {
-	rule := Play(t, c, known, false).Violations[0].Rule
+// Shrink leaves out of a case whatever is not needed for it to break a rule.
+func Shrink(t *testing.T, c Case, known Known, rule string) (Case, Report) {
 	breaks := func(ops []string) bool {
 		return slices.ContainsFunc(Play(t, Case{Seed: c.Seed, Ops: ops}, known, false).Violations, func(v Violation) bool { return v.Rule == rule })
 	}
@@ -49,7 +48,7 @@ func simplify(op string) (simpler []string) {
 		if words[1] == "fault" && i < 5 {
 			continue
 		}
-		if words[1] == "create" || !ok || len(words) > 4 {
+		if (ok || strings.ContainsAny(words[i][:1], "+-")) && (words[1] != "edit" || len(words) > 4) {
 			simpler = append(simpler, strings.Join(slices.Concat(words[:i], words[i+1:]), " "))
 		}
 		list := strings.Split(value, ",")

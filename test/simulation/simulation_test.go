@@ -20,6 +20,7 @@ var (
 	seeds  = flag.Uint64("seeds", 300, "how many seeds to try")
 	first  = flag.Uint64("first", 1, "the first seed")
 	fails  = flag.Int("fails", 5, "how many failing seeds to shrink, one for each rule")
+	stop   = flag.Bool("stop", false, "stop at the first seed that breaks a rule")
 	strict = flag.Bool("strict", false, "do not put the known defects aside")
 )
 
@@ -52,8 +53,13 @@ func TestSeeds(t *testing.T) {
 						covered[k] += n
 					}
 					passes, calls, steps = passes+r.Passes, calls+r.Calls, steps+r.Steps
-					if len(r.Violations) > 0 {
-						rules[r.Violations[0].Rule] = append(rules[r.Violations[0].Rule], seed)
+					for i, v := range r.Violations {
+						if slices.IndexFunc(r.Violations, func(other Violation) bool { return other.Rule == v.Rule }) == i {
+							rules[v.Rule] = append(rules[v.Rule], seed)
+						}
+					}
+					if *stop && len(r.Violations) > 0 && next.Swap(1<<62) < 1<<61 {
+						t.Logf("stopped after %d seeds: %s", seed-*first+1, r.Violations[0])
 					}
 					mu.Unlock()
 				}
@@ -61,6 +67,9 @@ func TestSeeds(t *testing.T) {
 		}
 	})
 	took := time.Since(began)
+	if *stop {
+		return
+	}
 	t.Logf("%d seeds in %s, %.0f a second; %d passes, %d calls, %d steps; %d kinds of transitions covered", *seeds, took.Round(time.Millisecond),
 		float64(*seeds)/took.Seconds(), passes, calls, steps, len(covered))
 	for rule, failing := range rules {
@@ -69,7 +78,20 @@ func TestSeeds(t *testing.T) {
 		if *fails--; *fails < 0 {
 			continue
 		}
-		c, r := Shrink(t, Generate(failing[0], known), known)
+		c, r := Shrink(t, Generate(failing[0], known), known, rule)
 		t.Errorf("seed %d, shrunk:\n%s\n%v\n%s", failing[0], c, r.Violations, strings.Join(r.Trace, "\n"))
+	}
+}
+
+// TestTheSameCaseRunsInTheSameWay is what everything else rests on: a seed that fails must fail again.
+func TestTheSameCaseRunsInTheSameWay(t *testing.T) {
+	for seed := range uint64(60) {
+		c := Generate(seed, Known{})
+		one, two := Play(t, c, Known{}, true).Trace, Play(t, c, Known{}, true).Trace
+		for i := range max(len(one), len(two)) {
+			if i >= len(one) || i >= len(two) || one[i] != two[i] {
+				t.Fatalf("seed %d differs from line %d on:\n%s\n\n%s", seed, i, strings.Join(one[max(0, i-3):min(len(one), i+2)], "\n"), strings.Join(two[max(0, i-3):min(len(two), i+2)], "\n"))
+			}
+		}
 	}
 }

@@ -25,7 +25,8 @@ const partner = "partner"
 type Case struct {
 	Seed uint64
 	// Ops are lines like "5 edit a/r1 acl=t1:select members=": first how long the world goes on before it, as a number of
-	// steps, a duration, or idle; then what happens.
+	// steps, a duration, idle for until nobody has anything to do, or write for until something is written to a cloud; then
+	// what happens.
 	Ops []string
 }
 
@@ -149,6 +150,11 @@ func (w *world) goOn(gap string) {
 	}
 	if gap == "idle" {
 		w.idle(2000)
+		return
+	}
+	if gap == "write" {
+		for before := w.writes; before == w.writes && w.report.Steps < 1e6 && w.advance(); {
+		}
 		return
 	}
 	d, err := time.ParseDuration(gap)
