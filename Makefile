@@ -150,6 +150,12 @@ bench: ## Take the measurements of docs/performance.md
 chaos: build ## Take the measurements of docs/reliability.md (CHAOS_ARGS="requests -seed 2" takes some of them)
 	assets=$$(hack/controlplane/ensure.sh) && KUBEBUILDER_ASSETS=$$assets go run ./test/chaos $(CHAOS_ARGS)
 
+SEEDS ?= 10000
+.PHONY: simulate
+simulate: ## Simulate the operator on SEEDS seeds, from FIRST on (MUTANTS=1 also builds each mutant and counts the seeds that kill it)
+	go test ./test/simulation -count=1 -timeout 0 -v -run '^TestSeeds$$' -args -seeds $(SEEDS) -first $(or $(FIRST),1) -progress $(SIMULATE_ARGS)
+	$(if $(MUTANTS),go test ./test/simulation -count=1 -timeout 0 -v -run '^TestMutants' -args -mutants)
+
 ##@ Releases
 
 .PHONY: release

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -180,7 +181,13 @@ func (c kubeClient) write(ctx context.Context, verb string, obj client.Object, d
 	if err := c.manager.call(ctx, verb, keyOf(obj)); err != nil {
 		return err
 	}
+	before := copyOf(obj)
 	err := do()
+	if err == nil && c.manager.world.answerLost(verb) {
+		c.manager.world.trace("    the answer of the API server is lost")
+		fill(obj, before)
+		return apierrors.NewTimeoutError("request did not complete within requested timeout - context deadline exceeded", 1)
+	}
 	if err == nil {
 		c.manager.cache.own[kindOf(obj)] = len(c.manager.world.api.logs[kindOf(obj)])
 	}

@@ -2,10 +2,13 @@ package simulation
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
@@ -35,6 +38,9 @@ func (n network) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.delays(passOf(request.Context()), name, request, body) {
+		return nil, io.ErrUnexpectedEOF
+	}
 	recorder := httptest.NewRecorder()
 	lost := serve(server, recorder, arrived(request, body))
 	wrote := w.called(passOf(request.Context()), name, body)
@@ -52,6 +58,55 @@ func (n network) RoundTrip(request *http.Request) (*http.Response, error) {
 	response := recorder.Result()
 	response.Request = request
 	return response, nil
+}
+
+// delayed is a call that has left its sender without an answer, and arrives later.
+type delayed struct {
+	at      time.Time
+	pass    *pass
+	service string
+	request *http.Request
+	body    []byte
+}
+
+// delays holds a write back that a fault of class late hits.
+func (w *world) delays(p *pass, service string, request *http.Request, body []byte) bool {
+	if request.Method == http.MethodGet {
+		return false
+	}
+	for i := range w.faults {
+		f := &w.faults[i]
+		if f.class != "late" || f.service != service || f.fault.Times == 0 || !f.matchesRequest(request, body) {
+			continue
+		}
+		f.fault.Times--
+		p.met("late")
+		gone, leave := context.WithCancel(context.WithoutCancel(request.Context()))
+		leave() // nobody waits for the answer
+		in := arrived(request.WithContext(gone), body)
+		after := time.Duration(1+w.chance.IntN(50)) * time.Second
+		w.delayed = append(w.delayed, delayed{time.Now().Add(after), p, service, in, body})
+		w.trace("    it will arrive in %s", after)
+		return true
+	}
+	return false
+}
+
+// deliver lets the calls arrive that are due.
+func (w *world) deliver() {
+	for i := 0; i < len(w.delayed); i++ {
+		d := w.delayed[i]
+		if time.Now().Before(d.at) {
+			continue
+		}
+		w.delayed = slices.Delete(w.delayed, i, i+1)
+		i--
+		w.trace("a call of pass %d over %s arrives late", d.pass.id, d.pass.key)
+		serve(w.clouds[d.service], httptest.NewRecorder(), d.request)
+		d.pass.lateCall = true
+		w.called(d.pass, d.service, d.body)
+		d.pass.lateCall = false
+	}
 }
 
 func bodyOf(request *http.Request) ([]byte, error) {

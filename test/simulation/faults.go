@@ -34,6 +34,7 @@ var faultClasses = map[string]fakecloud.Fault{
 	"throttled":   {Kind: fakecloud.FaultThrottle},
 	"stale":       {Kind: fakecloud.FaultStaleRead, StaleWrites: 1},
 	"login":       {Kind: fakecloud.FaultHTMLPage},
+	"late":        {}, // no answer, and the call arrives up to a minute later
 }
 
 // activeFault is a fault of a cloud that was injected.
@@ -85,7 +86,20 @@ func (w *world) inject(args []string) {
 	fault.Name = f.class
 	f.fault = fault
 	w.faults = append(w.faults, f)
-	w.clouds[f.service].Inject(fault)
+	w.install(f)
+}
+
+// install has a fake answer with a fault; that a call arrives late is none of its business.
+func (w *world) install(f activeFault) {
+	if f.class != "late" {
+		w.clouds[f.service].Inject(f.fault)
+	}
+}
+
+// matchesRequest reports whether a fault that no fake knows of is about a request.
+func (f activeFault) matchesRequest(request *http.Request, body []byte) bool {
+	text := request.URL.Path + "?" + request.URL.RawQuery + "\n" + string(body)
+	return strings.Contains(strings.ToLower(text), strings.ToLower(f.fault.Text))
 }
 
 // mend takes away the faults, or only those that do not last.
@@ -95,7 +109,7 @@ func (w *world) mend(all bool) {
 	}
 	w.faults = slices.DeleteFunc(w.faults, func(f activeFault) bool { return all || !f.forever })
 	for _, f := range w.faults {
-		w.clouds[f.service].Inject(f.fault)
+		w.install(f)
 	}
 	w.refuse = slices.DeleteFunc(w.refuse, func(f apiFault) bool { return all || f.times > 0 })
 }
@@ -113,7 +127,7 @@ type apiFault struct {
 func (w *world) refusedByAPI(verb string, k key) error {
 	for i := range w.refuse {
 		f := &w.refuse[i]
-		if f.times == 0 || f.verb != "" && f.verb != verb || f.class == "crowded" {
+		if f.times == 0 || f.verb != "" && f.verb != verb || f.class == "crowded" || f.class == "lost" {
 			continue
 		}
 		f.times--
@@ -135,6 +149,17 @@ func (w *world) refusedByAPI(verb string, k key) error {
 		}
 	}
 	return nil
+}
+
+// answerLost reports whether the answer to a write that was made is lost.
+func (w *world) answerLost(verb string) bool {
+	for i := range w.refuse {
+		if f := &w.refuse[i]; f.class == "lost" && f.times != 0 && (f.verb == "" || f.verb == verb) {
+			f.times--
+			return true
+		}
+	}
+	return false
 }
 
 // admit refuses a status of which the schema allows less: no more entries than the larger of what was stored and what the

@@ -205,7 +205,7 @@ func (g *generator) freeze() {
 func (g *generator) fault() {
 	times := pick(g, "1", "1", "2", "3", "8", "forever", "forever")
 	class := pick(g, "refused", "denied", "unavailable", "proxy", "inside", "internal", "elsewhere", "nocode", "unsent", "lost", "garbage",
-		"otherkind", "silence", "throttled", "stale", "login")
+		"otherkind", "silence", "throttled", "stale", "login", "late", "late")
 	scope := ""
 	switch g.IntN(10) {
 	case 0:
@@ -224,8 +224,11 @@ func (g *generator) fault() {
 	case 9:
 		scope = " only=reads"
 	}
-	if class == "stale" && times == "forever" {
+	if times == "forever" && (class == "stale" || class == "late") {
 		times = "3"
+	}
+	if class == "late" && !strings.HasPrefix(scope, " text=") {
+		scope = ""
 	}
 	g.do("fault %s one %s%s", times, class, scope)
 }
@@ -237,7 +240,7 @@ func (g *generator) apiFault() {
 		return
 	}
 	verb := pick(g, "", " status", " patch", " get")
-	g.do("api %d %s%s", 1+g.IntN(5), pick(g, "conflict", "unavailable", "timeout", "toomany"), verb)
+	g.do("api %d %s%s", 1+g.IntN(5), pick(g, "conflict", "unavailable", "timeout", "toomany", "lost", "lost"), verb)
 }
 
 // connection changes what a tenant's Connection stands for.

@@ -80,6 +80,8 @@ type pass struct {
 	// object is the UID of the object, faults and verbs are what met the pass and what it did.
 	object        string
 	faults, verbs []string
+	// lateCall says that a call of the pass has arrived late: whoever sent it may have ended since.
+	lateCall bool
 }
 
 type passKey struct{}

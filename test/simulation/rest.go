@@ -44,11 +44,11 @@ type restOracle struct {
 
 // restOracles are checked for every stored ProjectRole.
 var restOracles = []restOracle{
-	{"section 3: no object is silent about its present generation", (*world).silent},
-	{"section 3: Ready means that the cloud is as the spec says", (*world).lies},
-	{"3: what left a spec is gone, whatever else fails", (*world).leftBehind},
-	{"section 3: what could converge has converged", (*world).stuck},
-	{"6: one owner", (*world).twoOwners},
+	{notSilent, (*world).silent},
+	{readyIsTrue, (*world).lies},
+	{leaversGo, (*world).leftBehind},
+	{converges, (*world).stuck},
+	{oneOwner, (*world).twoOwners},
 }
 
 // subject is an object at rest, and what decides about it.
@@ -78,7 +78,7 @@ func (w *world) checkAtRest() {
 	}
 	w.checkGone()
 	if n := w.writes - w.resting; n > 0 && len(w.faults)+len(w.refuse) == 0 {
-		w.violate("7: no fighting", "%d writes to the cloud in an interval in which nobody did anything", n)
+		w.violate(noFighting, "%d writes to the cloud in an interval in which nobody did anything", n)
 	}
 }
 
@@ -243,7 +243,7 @@ func (w *world) disowned(s *subject) bool {
 
 // checkGone judges objects that were deleted and are gone: nothing that only they have given is left.
 func (w *world) checkGone() {
-	const rule = "2, 3: what an object gave goes with it"
+	const rule = nothingLeft
 	for name, h := range w.ledger {
 		for _, atom := range h.atoms() {
 			for uid := range h.from[atom] {

@@ -3,6 +3,7 @@ package simulation
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -17,11 +18,12 @@ import (
 )
 
 var (
-	seeds  = flag.Uint64("seeds", 300, "how many seeds to try")
-	first  = flag.Uint64("first", 1, "the first seed")
-	fails  = flag.Int("fails", 5, "how many failing seeds to shrink, one for each rule")
-	stop   = flag.Bool("stop", false, "stop at the first seed that breaks a rule")
-	strict = flag.Bool("strict", false, "do not put the known defects aside")
+	seeds    = flag.Uint64("seeds", 400, "how many seeds to try")
+	first    = flag.Uint64("first", 1, "the first seed")
+	fails    = flag.Int("fails", 5, "how many failing seeds to shrink, one for each rule")
+	stop     = flag.Bool("stop", false, "stop at the first seed that breaks a rule")
+	progress = flag.Bool("progress", false, "say now and then how far it is, and what was covered in the end")
+	strict   = flag.Bool("strict", false, "do not put the known defects aside")
 )
 
 func TestMain(m *testing.M) {
@@ -39,8 +41,9 @@ func TestSeeds(t *testing.T) {
 	var next atomic.Uint64
 	var mu sync.Mutex
 	covered, rules := map[string]int{}, map[string][]uint64{}
-	var passes, calls, steps int
+	var passes, calls, steps, broken int
 	began := time.Now()
+	said := began
 	next.Store(*first)
 	t.Run("all", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
@@ -53,13 +56,19 @@ func TestSeeds(t *testing.T) {
 						covered[k] += n
 					}
 					passes, calls, steps = passes+r.Passes, calls+r.Calls, steps+r.Steps
+					broken += len(r.Violations)
 					for i, v := range r.Violations {
-						if slices.IndexFunc(r.Violations, func(other Violation) bool { return other.Rule == v.Rule }) == i {
+						if slices.IndexFunc(r.Violations, v.sameRule) == i {
 							rules[v.Rule] = append(rules[v.Rule], seed)
 						}
 					}
 					if *stop && len(r.Violations) > 0 && next.Swap(1<<62) < 1<<61 {
 						t.Logf("stopped after %d seeds: %s", seed-*first+1, r.Violations[0])
+					}
+					if *progress && time.Since(said) > 10*time.Second {
+						said = time.Now()
+						done := seed - *first + 1
+						fmt.Printf("%d seeds, %.0f a second, %d violations of %d rules, %d transitions covered\n", done, float64(done)/time.Since(began).Seconds(), broken, len(rules), len(covered))
 					}
 					mu.Unlock()
 				}
@@ -72,6 +81,11 @@ func TestSeeds(t *testing.T) {
 	}
 	t.Logf("%d seeds in %s, %.0f a second; %d passes, %d calls, %d steps; %d kinds of transitions covered", *seeds, took.Round(time.Millisecond),
 		float64(*seeds)/took.Seconds(), passes, calls, steps, len(covered))
+	if *progress {
+		for _, transition := range slices.Sorted(maps.Keys(covered)) {
+			fmt.Printf("%7d %s\n", covered[transition], transition)
+		}
+	}
 	for rule, failing := range rules {
 		slices.Sort(failing)
 		t.Errorf("rule %q is broken by %d seeds, first %v", rule, len(failing), failing[:min(8, len(failing))])

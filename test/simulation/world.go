@@ -33,6 +33,8 @@ type Case struct {
 // Violation is a rule that was broken.
 type Violation struct{ Rule, Detail string }
 
+func (v Violation) sameRule(other Violation) bool { return v.Rule == other.Rule }
+
 // Report is what came of a Case.
 type Report struct {
 	Violations []Violation
@@ -71,6 +73,8 @@ type world struct {
 	backups map[key]client.Object
 	faults  []activeFault
 	refuse  []apiFault
+	// delayed are the calls that have not arrived yet.
+	delayed []delayed
 	// led are the services that each connection has led to.
 	led map[string]set
 	// writes counts the changes that passes made, resting is how many that were when everything had come to rest.
@@ -214,6 +218,11 @@ func (w *world) sleepTowards(until time.Time) bool {
 			next = time.Now()
 		}
 	}
+	for _, d := range w.delayed {
+		if d.at.Before(next) {
+			next = d.at
+		}
+	}
 	if h := w.lease.holder; h == nil || h.frozen {
 		if w.lease.until.Before(next) {
 			next = w.lease.until
@@ -243,6 +252,7 @@ func (w *world) settle() {
 			m.catchUp(maxLag)
 		}
 	}
+	w.deliver()
 	w.electLeader()
 }
 
