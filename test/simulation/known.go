@@ -14,9 +14,14 @@ const (
 	restoredStatus = "adversary 10: a restored status"
 	absentPolicy   = "adversary 16: an absent policy wipes what others added"
 	madeAnew       = "adversary 25: a role that was dropped and made anew by hand"
+
+	movedName     = "simulation 1: who owns a name here lets go of what was made there"
+	madeForgotten = "simulation 2: an edit in the moment of a create makes it forget that it made the role"
+	refusedCounts = "simulation 3: a grant that was refused counts as given"
 )
 
 // AllKnown are all of them.
 var AllKnown = Known{
 	failingGrant: true, takeover: true, unstoppable: true, tooMuch: true, twoNames: true, restoredStatus: true, absentPolicy: true, madeAnew: true,
+	movedName: true, madeForgotten: true, refusedCounts: true,
 }

@@ -262,7 +262,7 @@ func (m *manager) begin(k key) {
 	m.world.passes++
 	p := &pass{id: m.world.passes, manager: m, key: k, resume: make(chan struct{}), late: map[int64]int{}}
 	if obj := m.cache.objects[k]; obj != nil {
-		p.read = versionOf(obj)
+		p.read, p.object = versionOf(obj), string(obj.GetUID())
 	}
 	m.running[k], m.queue[k].due = p, time.Time{}
 	m.world.trace("%s: pass %d over %s begins", m.name, p.id, k)

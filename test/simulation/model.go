@@ -64,6 +64,8 @@ type wish struct {
 	want map[string]set
 	// authoritative and observe are the management policy; with neither it is Additive.
 	authoritative, observe, adopt, retain, suspended, deleting, gone bool
+	// adopted is what its status said when it was gone.
+	adopted bool
 }
 
 // wanted reports whether a version asks for an atom.
@@ -89,7 +91,7 @@ func wishOf(c change, logged int) *wish {
 		connection: obj.GetNamespace() + "/" + role.Spec.ConnectionRef.Name, role: strings.ToLower(role.Spec.RoleName),
 		authoritative: role.Spec.ManagementPolicy == v1alpha1.ManagementAuthoritative, observe: role.Spec.ManagementPolicy == v1alpha1.ManagementObserve,
 		adopt: role.Spec.AdoptionPolicy == v1alpha1.AdoptionAdopt, retain: role.Spec.DeletionPolicy == v1alpha1.DeletionRetain,
-		suspended: role.Spec.Suspend, deleting: obj.GetDeletionTimestamp() != nil, gone: c.object == nil, want: map[string]set{},
+		suspended: role.Spec.Suspend, deleting: obj.GetDeletionTimestamp() != nil, gone: c.object == nil, want: map[string]set{}, adopted: role.Status.Adopted,
 	}
 	if role.Spec.ACL != nil {
 		v.want[partACL] = set{}

@@ -154,6 +154,9 @@ func (w *world) forbidsTaking(v *wish, h *held, e effect) string {
 	case managed && v.authoritative, w.known[absentPolicy] && v.authoritative && partOf(e.atom) == partPolicy:
 		return ""
 	}
+	if w.known[refusedCounts] && slices.ContainsFunc(w.history[e.by], func(v *wish) bool { return v.wanted(e.atom) }) {
+		return ""
+	}
 	return unless(mine, "it is somebody else's")
 }
 
@@ -190,12 +193,7 @@ func (w *world) currentUIDs() []string {
 }
 
 // uid is the UID of the object of a pass.
-func (p *pass) uid() string {
-	if obj := p.manager.cache.objects[p.key]; obj != nil && p.object == "" {
-		p.object = string(obj.GetUID())
-	}
-	return p.object
-}
+func (p *pass) uid() string { return p.object }
 
 func versionOf(obj client.Object) int64 {
 	n, err := strconv.ParseInt(obj.GetResourceVersion(), 10, 64)
