@@ -145,16 +145,14 @@ func (w *world) forbids(v *wish, e effect) string {
 // forbidsTaking says why a version of an object does not let something be taken away.
 func (w *world) forbidsTaking(v *wish, h *held, e effect) string {
 	_, managed := v.want[partOf(e.atom)]
-	mine := h.from[e.atom][e.by]
+	mine := h.from[e.atom][e.by] ||
+		w.known[refusedCounts] && slices.ContainsFunc(w.history[e.by], func(v *wish) bool { return v.wanted(e.atom) })
 	switch {
 	case v.deleting:
 		return unless(mine || w.isOf(h, e.by), "it was there before")
 	case v.wanted(e.atom):
 		return "the spec asks for it"
 	case managed && v.authoritative, w.known[absentPolicy] && v.authoritative && partOf(e.atom) == partPolicy:
-		return ""
-	}
-	if w.known[refusedCounts] && slices.ContainsFunc(w.history[e.by], func(v *wish) bool { return v.wanted(e.atom) }) {
 		return ""
 	}
 	return unless(mine, "it is somebody else's")

@@ -18,11 +18,11 @@ func (w *world) rest() {
 	w.trace("--- rest")
 	w.thaw()
 	w.mend(false)
-	for range 3 {
+	for range 2 {
 		w.runFor(interval*6/5, 1500)
 		w.approveAll()
 	}
-	w.runFor(2*interval, 3000)
+	w.runFor(interval*6/5, 1500)
 	w.trace("--- at rest")
 	w.resting = w.writes
 	w.runFor(interval*6/5, 1500)
