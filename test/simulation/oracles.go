@@ -148,11 +148,13 @@ func (w *world) forbidsTaking(v *wish, h *held, e effect) string {
 	mine := h.from[e.atom][e.by] ||
 		w.known[refusedCounts] && slices.ContainsFunc(w.history[e.by], func(v *wish) bool { return v.wanted(e.atom) })
 	switch {
+	case w.known[absentPolicy] && v.authoritative && partOf(e.atom) == partPolicy && !v.wanted(e.atom):
+		return ""
 	case v.deleting:
 		return unless(mine || w.isOf(h, e.by), "it was there before")
 	case v.wanted(e.atom):
 		return "the spec asks for it"
-	case managed && v.authoritative, w.known[absentPolicy] && v.authoritative && partOf(e.atom) == partPolicy:
+	case managed && v.authoritative:
 		return ""
 	}
 	return unless(mine, "it is somebody else's")
