@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -417,13 +418,25 @@ func settled[O subject](h *harness, obj O) O {
 		if managed, ok := any(obj).(object); ok {
 			h.checkTracked(managed)
 		}
+		wait := backoff
 		if err == nil && (result.RequeueAfter == 0 || result.RequeueAfter > interval/2) {
-			return stored(h, obj)
+			found := stored(h, obj)
+			if isNil(found) || !isRefused(found) {
+				return found
+			}
+			wait = result.RequeueAfter
 		}
-		h.clock.ahead.Add(int64(backoff))
+		h.clock.ahead.Add(int64(wait))
 	}
 	h.t.Fatalf("did not settle: %s", describe(stored(h, obj)))
 	return obj
+}
+
+// isRefused reports whether the service refuses something of an object, which is tried again and again.
+func isRefused(obj subject) bool {
+	ready := conditions.ReadyCondition(obj)
+	return ready != nil && apimeta.IsStatusConditionTrue(obj.GetSyncStatus().Conditions, v1alpha1.ReconcilingCondition) &&
+		conditions.IsRefusal(conditions.Outcome{State: conditions.Reconciling, Reason: ready.Reason})
 }
 
 // settle is settled of a role.

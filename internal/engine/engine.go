@@ -4,9 +4,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -85,7 +87,10 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 	stored := Snapshot(obj)
 	done, message, err := r.converge(ctx, obj, &stored)
 	r.announce(obj, done)
-	if err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)) {
+	switch {
+	case err != nil && apierrors.IsConflict(err) && len(done) > 0:
+		return ctrl.Result{}, errors.Join(err, r.record(ctx, obj, stored))
+	case err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)):
 		return ctrl.Result{}, err
 	}
 	if deleting && err == nil {

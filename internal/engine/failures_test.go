@@ -143,6 +143,26 @@ func TestAFrozenPassIsStopped(t *testing.T) {
 	})
 }
 
+// TestAnEditDuringAPassLosesNothing: what a pass has done is on record, though its object was edited meanwhile.
+func TestAnEditDuringAPassLosesNothing(t *testing.T) {
+	kind := &toy{wanted: []string{"a", "b"}, cloud: cloudOf("old")}
+	w := newWorld(t, newRole(), kind)
+	edit := func() {
+		if len(kind.cloud) == 3 {
+			kind.before = nil
+			change(t, w, func(role *v1alpha1.ProjectRole) { role.Generation++ })
+		}
+	}
+	kind.before = edit
+	role := w.glance(t)
+	if role.Status.LastAppliedTime == nil || len(role.Status.Applied) != 2 {
+		t.Errorf("what was granted before the edit is not on record: %+v", role.Status.TargetStatus)
+	}
+	if role = w.glance(t); seen(role) != "True/Succeeded" || role.Status.ObservedGeneration != 2 {
+		t.Errorf("afterwards: %s of generation %d", seen(role), role.Status.ObservedGeneration)
+	}
+}
+
 // TestARefusalThatLastsCostsNoMoreThanALook: once the same was refused three times, an object is read half as often as a healthy one, one of
 // the refused steps is tried each time, and all of them at once when somebody asks.
 func TestARefusalThatLastsCostsNoMoreThanALook(t *testing.T) {

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"time"
@@ -122,14 +124,37 @@ func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 	return nil
 }
 
-// Write writes the status if it differs from what is stored. One that the API server refuses to store is replaced by the stored one with
+// Write writes the status if it differs from what is stored. If only other parts of the object have changed since, such as its spec, what
+// the pass has done is recorded all the same, and the conflict returned. One that the API server refuses to store is replaced by the stored one with
 // a condition that says so: an object that cannot say anything would go on looking as it did before.
 func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	err := s.update(ctx, obj, stored)
-	if isRefused(err) {
+	switch {
+	case isRefused(err):
 		return s.sayUnstorable(ctx, stored, err)
+	case apierrors.IsConflict(err):
+		return errors.Join(err, s.record(ctx, obj, stored))
 	}
 	return err
+}
+
+// record writes the status of a pass over an object that was changed during the pass, unless its status is what was changed: then
+// somebody else has made a pass, and knows better.
+func (s *Store[O]) record(ctx context.Context, obj, stored O) error {
+	live := s.New()
+	if err := s.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if live.GetUID() != obj.GetUID() || !equality.Semantic.DeepEqual(statusOf(live), statusOf(stored)) {
+		return nil
+	}
+	done := Snapshot(obj)
+	done.SetResourceVersion(live.GetResourceVersion())
+	return s.Client.Status().Update(ctx, done)
+}
+
+func statusOf[O client.Object](obj O) any {
+	return reflect.ValueOf(obj).Elem().FieldByName("Status").Interface()
 }
 
 // sayUnstorable writes into the status that is stored why no other can be.
@@ -150,7 +175,23 @@ func (s *Store[O]) update(ctx context.Context, obj, stored O) error {
 	if equality.Semantic.DeepEqual(obj, stored) {
 		return nil
 	}
+	if size := sizeOf(obj); size > maxStored {
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the object would have %d bytes, more than %d", size, maxStored))
+	}
 	return s.Client.Status().Update(ctx, obj)
+}
+
+// maxStored is how large an object may become, in bytes. From 1.5 MiB on, etcd refuses it; before it says so, the API server drops who
+// manages which field, and what then leaves a manifest by server-side apply stays in the spec.
+const maxStored = 1_400_000
+
+// sizeOf is about the size of an object as it is stored.
+func sizeOf(obj client.Object) int {
+	text, err := json.Marshal(obj)
+	if err != nil {
+		return 0 // the API server says what is wrong with it
+	}
+	return len(text)
 }
 
 // isRefused reports whether the API server will never store a status as it is: it breaks the schema, or is too large for a request or
