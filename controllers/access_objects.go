@@ -19,19 +19,28 @@ func (p *Previewer) declarations(ctx context.Context, e Estate) (map[string]*acc
 	if err != nil {
 		return nil, err
 	}
-	chosen := map[string]*v1alpha1.ProjectRole{}
+	service, err := p.serviceOf(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	chosen, owning := map[string]*v1alpha1.ProjectRole{}, map[string]bool{}
 	for _, object := range objects {
 		role, ok := object.(*v1alpha1.ProjectRole)
 		if !ok || !strings.EqualFold(role.Spec.ProjectName, e.Project) {
 			continue
 		}
-		same, err := p.accounts.SameEndpoint(ctx, role, role.GetConnectionRef(), e.object(&v1alpha1.ProjectRole{}), e.Connection)
+		at, err := p.accounts.Service(ctx, role, role.GetConnectionRef(), claimedAt(role))
+		if err != nil {
+			return nil, err
+		}
+		owns, err := contends(ctx, p.accounts, role, service)
 		if err != nil {
 			return nil, err
 		}
 		key := strings.ToLower(role.Spec.RoleName)
-		if old := chosen[key]; same && (old == nil || precedes(role, old)) {
-			chosen[key] = role
+		old := chosen[key]
+		if at == service && (old == nil || owns && !owning[key] || owns == owning[key] && precedes(role, old, claims(old))) {
+			chosen[key], owning[key] = role, owns
 		}
 	}
 	declared := make(map[string]*access.Declaration, len(chosen))
@@ -41,12 +50,9 @@ func (p *Previewer) declarations(ctx context.Context, e Estate) (map[string]*acc
 	return declared, nil
 }
 
-// precedes tells whether a rather than b says what the role should be.
-func precedes(a, b *v1alpha1.ProjectRole) bool {
-	if contends(a) != contends(b) {
-		return contends(a)
-	}
-	return older(a, b)
+// serviceOf is the service that an estate is at.
+func (p *Previewer) serviceOf(ctx context.Context, e Estate) (string, error) {
+	return p.accounts.Service(ctx, e.object(&v1alpha1.ProjectRole{}), e.Connection, "")
 }
 
 func declarationOf(role *v1alpha1.ProjectRole) *access.Declaration {
@@ -75,17 +81,21 @@ func (p *Previewer) readRequests(ctx context.Context, r *Reading) error {
 	if err != nil {
 		return err
 	}
+	service, err := p.serviceOf(ctx, r.estate)
+	if err != nil {
+		return err
+	}
 	var names map[string]string
 	for _, object := range objects {
 		apply, ok := object.(*v1alpha1.PermissionApply)
 		if !ok || !strings.EqualFold(apply.Spec.ProjectName, r.Name) || !mayHaveGranted(&apply.Status) {
 			continue
 		}
-		same, err := p.accounts.SameEndpoint(ctx, apply, apply.GetConnectionRef(), r.estate.object(&v1alpha1.ProjectRole{}), r.estate.Connection)
+		at, err := p.accounts.Service(ctx, apply, apply.GetConnectionRef(), "")
 		if err != nil {
 			return err
 		}
-		if !same {
+		if at != "" && at != service {
 			continue
 		}
 		if names == nil {

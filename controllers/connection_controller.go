@@ -116,7 +116,11 @@ func (r *ConnectionReconciler) users(ctx context.Context, connection connect.Con
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, namesOf(k, users, connection)...)
+		named, err := r.namesOf(ctx, k, users, connection)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, named...)
 	}
 	if len(names) > 0 {
 		return names, nil
@@ -132,31 +136,40 @@ func (r *ConnectionReconciler) users(ctx context.Context, connection connect.Con
 		}
 		ref := referenceTo(connection).String()
 		others := func(user user) bool { return user.GetConnectionRef().String() != ref }
-		names = append(names, namesOf(k, slices.DeleteFunc(users, others), connection)...)
+		named, err := r.namesOf(ctx, k, slices.DeleteFunc(users, others), connection)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, named...)
 	}
 	return names, nil
 }
 
 // namesOf names those of the objects of a kind that need a connection.
-func namesOf(k kind, users []user, connection connect.Connection) []string {
+func (r *ConnectionReconciler) namesOf(ctx context.Context, k kind, users []user, connection connect.Connection) ([]string, error) {
 	var names []string
 	for _, user := range users {
+		needed, err := r.isNeededBy(ctx, user)
 		switch {
-		case !uses(user):
+		case err != nil:
+			return nil, err
+		case !needed:
 		case connection.IsCluster():
 			names = append(names, fmt.Sprintf("%s %s/%s", k.name, user.GetNamespace(), user.GetName()))
 		default:
 			names = append(names, k.name+" "+user.GetName())
 		}
 	}
-	return names
+	return names, nil
 }
 
-// uses tells whether an object needs the connection that it refers to: not one that has nothing in the cloud and that the ClusterConnection
-// does not allow, or any namespace could keep a ClusterConnection from going.
-func uses(obj user) bool {
-	ready := conditions.ReadyCondition(obj)
-	return claims(obj) || ready == nil || ready.Reason != v1alpha1.ReasonConnectionNotAllowed
+// isNeededBy reports whether an object needs the connection that it refers to. One that has nothing in the cloud and that the
+// ClusterConnection does not allow, suspended or not, does not, or any namespace could keep a ClusterConnection from being deleted.
+func (r *ConnectionReconciler) isNeededBy(ctx context.Context, obj user) (bool, error) {
+	if claims(obj) {
+		return true, nil
+	}
+	return r.Accounts.Allows(ctx, obj, obj.GetConnectionRef(), scopeOf(obj))
 }
 
 // inUse says which objects a connection waits for. It names at most five.

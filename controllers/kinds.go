@@ -31,6 +31,19 @@ type target interface {
 	GetAdoptionPolicy() v1alpha1.AdoptionPolicy
 }
 
+// scopeOf returns the project or workspace that an object names, which a ClusterConnection may allow or not.
+func scopeOf(obj user) string {
+	switch o := obj.(type) {
+	case target:
+		return o.GetTarget().ProjectName
+	case *v1alpha1.PermissionApply:
+		return o.Spec.ProjectName
+	case *v1alpha1.ResourcePackageExport:
+		return o.Spec.WorkspaceID
+	}
+	return ""
+}
+
 // kind is a kind of users.
 type kind struct {
 	name string
@@ -82,6 +95,14 @@ var indexes = map[string]client.IndexerFunc{
 		}
 		return nil
 	},
+}
+
+// indexOf returns the values that an index has of an object.
+func indexOf(index string) client.IndexerFunc {
+	if index == projectIndex {
+		return projectOf
+	}
+	return indexes[index]
 }
 
 // objects lists the objects of a kind.

@@ -41,7 +41,7 @@ func (k *packageKind) Observe(ctx context.Context, pkg *v1alpha1.MaxComputePacka
 	have, err := k.look(ctx, account.MaxCompute, pkg)
 	have.endpoint, have.unfinished = account.Endpoint, k.unfinished(pkg)
 	if err == nil {
-		err = k.tooSoon(pkg, have.exists)
+		err = k.looked(ctx, pkg, have.exists)
 	}
 	if err == nil && have.hasResources && !packageInventoryOf(pkg).isSeen(have) {
 		err = k.notVisible(pkg)
@@ -113,4 +113,9 @@ func (k *packageKind) Intend(pkg *v1alpha1.MaxComputePackage, p plan.Plan) {
 	}
 	owned.store(pkg)
 	recordReplacements(pkg, p)
+}
+
+// Confirm implements engine.Kind.
+func (k *packageKind) Confirm(ctx context.Context, pkg *v1alpha1.MaxComputePackage, first bool) error {
+	return k.confirm(ctx, pkg, first)
 }

@@ -71,7 +71,7 @@ func (k *installationKind) Observe(ctx context.Context, installation *v1alpha1.P
 	have, err := k.look(ctx, account.MaxCompute, installation)
 	have.endpoint, have.unfinished = account.Endpoint, k.unfinished(installation)
 	if err == nil {
-		err = k.tooSoon(installation, have.exists)
+		err = k.looked(ctx, installation, have.exists)
 	}
 	return have, account.Noticed(err)
 }
@@ -168,6 +168,11 @@ func (k *installationKind) Intend(installation *v1alpha1.PackageInstallation, p 
 			k.intendCreate(installation)
 		}
 	}
+}
+
+// Confirm implements engine.Kind.
+func (k *installationKind) Confirm(ctx context.Context, installation *v1alpha1.PackageInstallation, first bool) error {
+	return k.confirm(ctx, installation, first)
 }
 
 // Apply implements engine.Kind.

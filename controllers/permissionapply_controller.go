@@ -41,6 +41,8 @@ type PermissionApplyReconciler struct {
 	// FirstPoll is how long after its submission a request is first looked at.
 	FirstPoll time.Duration
 
+	// all finds the requests of the whole cluster.
+	all *registry
 	// looks are the last looks at orders that are not decided, by their ids. They are not worth a write to the API server: a new
 	// process looks at all orders once.
 	mu    sync.Mutex
@@ -151,7 +153,7 @@ func (p *requestPass) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.obj.IsSubmitted() && !isSameService(status.Endpoint, account.DataWorksEndpoint) {
+	if p.obj.IsSubmitted() && status.Endpoint != "" && !account.IsDataWorksAt(status.Endpoint) {
 		return conditions.Wait(v1alpha1.ReasonConnectionNotReady,
 			"%s now means %s, but the request was made at %s: point it there again, or delete this object with deletionPolicy: Retain",
 			p.obj.Spec.ConnectionRef, account.DataWorksEndpoint, status.Endpoint)
@@ -251,16 +253,6 @@ func withWayOut(message string) string {
 
 // maxBeforeWayOut leaves room for it in a condition's message.
 const maxBeforeWayOut = 900
-
-// isSameService tells whether two endpoints mean the same service, in whatever way they are spelled: the service has another host name for
-// use within a VPC. What was said before endpoints were recorded can be any.
-func isSameService(a, b string) bool {
-	spelled := func(endpoint string) string {
-		_, host, _ := strings.Cut(strings.ToLower(strings.TrimRight(endpoint, "/")), "://")
-		return strings.Replace(host, "dataworks-vpc.", "dataworks.", 1)
-	}
-	return a == "" || b == "" || spelled(a) == spelled(b)
-}
 
 // noticed passes an error of a call on, and has the credentials read again if they were refused.
 func (p *requestPass) noticed(err error) error { return p.account.Noticed(err) }

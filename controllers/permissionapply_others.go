@@ -29,21 +29,30 @@ func projectOf(o client.Object) []string {
 	return []string{strings.ToLower(apply.Spec.ProjectName)}
 }
 
-// othersOf lists the other requests in the same project of the same service that may grant something, and go on doing so.
+// othersOf lists the other requests in the same project of the same service that may grant something, and go on doing so: those of
+// the whole cluster, whichever manager works on them.
 func (p *requestPass) othersOf(ctx context.Context) ([]*v1alpha1.PermissionApply, error) {
-	list := &v1alpha1.PermissionApplyList{}
-	if err := p.Client.List(ctx, list, client.MatchingFields{projectIndex: strings.ToLower(p.obj.Spec.ProjectName)}); err != nil {
+	found, err := p.all.objects(ctx, client.MatchingFields{projectIndex: strings.ToLower(p.obj.Spec.ProjectName)})
+	if err != nil {
 		return nil, fmt.Errorf("list the other requests of the project: %w", err)
 	}
 	var others []*v1alpha1.PermissionApply
-	for i := range list.Items {
-		other := &list.Items[i]
-		leaving := !other.DeletionTimestamp.IsZero() && !other.IsRetained() && !other.IsSuspended()
-		if other.UID != p.obj.UID && !leaving && other.IsSubmitted() && isSameService(other.Status.Endpoint, p.obj.Status.Endpoint) {
-			others = append(others, other)
+	for _, object := range found {
+		other, ok := object.(*v1alpha1.PermissionApply)
+		if !ok || other.UID == p.obj.UID || !other.IsSubmitted() || !p.sharesServiceWith(other) {
+			continue
+		}
+		if leaving := !other.DeletionTimestamp.IsZero() && !other.IsRetained() && !other.IsSuspended(); !leaving {
+			others = append(others, other.DeepCopy())
 		}
 	}
 	return others, nil
+}
+
+// sharesServiceWith reports whether another request was made at the same service. One from before endpoints were recorded was made
+// at any.
+func (p *requestPass) sharesServiceWith(other *v1alpha1.PermissionApply) bool {
+	return p.obj.Status.Endpoint == "" || other.Status.Endpoint == "" || p.account.IsDataWorksAt(other.Status.Endpoint)
 }
 
 // unneeded are those of the granted actions that nothing else grants the same user on the same table: no other request, and no other part of
@@ -135,6 +144,9 @@ func cover(others []holder, g *v1alpha1.GrantedObject) bool {
 func (p *requestPass) handOver(ctx context.Context, other *v1alpha1.PermissionApply) error {
 	err := p.Client.Status().Update(ctx, other)
 	switch {
+	case apierrors.IsForbidden(err):
+		return conditions.Wait(v1alpha1.ReasonPermissionDenied, "PermissionApply %s/%s grants the same for a shorter time, and this manager may not leave it to that one to end what is left. "+
+			"Grant its service account update on permissionapplies/status in that namespace: %v", other.Namespace, other.Name, err)
 	case apierrors.IsNotFound(err):
 		return conditions.Wait(v1alpha1.ReasonProgressing, "PermissionApply %s/%s, which grants the same, has gone", other.Namespace, other.Name)
 	case err != nil:

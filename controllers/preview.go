@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
@@ -31,9 +32,9 @@ type Previewer struct {
 func NewPreviewer(reader client.Reader, options Options) *Previewer {
 	indexed := unindexed{reader}
 	return &Previewer{
-		roles:         previewing(options, &projectRoleKind{options.targets(projectRoles, indexed)}),
-		packages:      previewing(options, &packageKind{options.targets(maxComputePackages, indexed)}),
-		installations: previewing(options, &installationKind{options.targets(packageInstallations, indexed)}),
+		roles:         previewing(options, &projectRoleKind{options.targets(projectRoles, indexed, reader)}),
+		packages:      previewing(options, &packageKind{options.targets(maxComputePackages, indexed, reader)}),
+		installations: previewing(options, &installationKind{options.targets(packageInstallations, indexed, reader)}),
 		accounts:      options.Accounts,
 		reader:        indexed,
 		clock:         options.Clock,
@@ -91,15 +92,11 @@ func indexMatches(item runtime.Object, selector fields.Selector) (bool, error) {
 		return false, fmt.Errorf("an item of type %s is no object", reflect.TypeOf(item))
 	}
 	for _, requirement := range selector.Requirements() {
-		values, known := indexes[requirement.Field]
-		if !known {
+		values := indexOf(requirement.Field)
+		if values == nil {
 			return false, fmt.Errorf("there is no index %s", requirement.Field)
 		}
-		matches := false
-		for _, value := range values(obj) {
-			matches = matches || value == requirement.Value
-		}
-		if !matches {
+		if !slices.Contains(values(obj), requirement.Value) {
 			return false, nil
 		}
 	}

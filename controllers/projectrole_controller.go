@@ -61,3 +61,8 @@ func (k *projectRoleKind) Intend(role *v1alpha1.ProjectRole, p plan.Plan) {
 	}
 	owned.store(role)
 }
+
+// Confirm implements engine.Kind.
+func (k *projectRoleKind) Confirm(ctx context.Context, role *v1alpha1.ProjectRole, first bool) error {
+	return k.confirm(ctx, role, first)
+}

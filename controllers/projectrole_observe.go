@@ -25,7 +25,7 @@ func (k *projectRoleKind) Observe(ctx context.Context, role *v1alpha1.ProjectRol
 	have, err := k.look(ctx, account.MaxCompute, role)
 	have.endpoint, have.unfinished = account.Endpoint, k.unfinished(role)
 	if err == nil {
-		err = k.tooSoon(role, have.exists)
+		err = k.looked(ctx, role, have.exists)
 	}
 	if err == nil && have.exists && !inventoryOf(role).isSeen(have) {
 		err = k.notVisible(role)

@@ -44,6 +44,8 @@ type Options struct {
 	DefaultInterval time.Duration
 	// MaxRevocations is how many permissions and members a plan may take away without a person's approval; 0 for any number.
 	MaxRevocations int
+	// Scoped is set for a manager that works on a part of the objects, and whose cache lacks the others.
+	Scoped bool
 	// Concurrency is how many objects of a kind are worked on at a time.
 	Concurrency int
 	// Passes counts what controllers find and do. It may be nil.
@@ -179,17 +181,17 @@ func users(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*bui
 
 // NewProjectRoleReconciler makes the reconciler of ProjectRoles; its caller gives it a recorder of events.
 func NewProjectRoleReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.ProjectRole, roleState] {
-	return newReconciler(c, live, options, projectRoles, &projectRoleKind{options.targets(projectRoles, c)}, func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} })
+	return newReconciler(c, live, options, projectRoles, &projectRoleKind{options.targets(projectRoles, c, live)}, func() *v1alpha1.ProjectRole { return &v1alpha1.ProjectRole{} })
 }
 
 // NewMaxComputePackageReconciler makes the reconciler of MaxComputePackages; its caller gives it a recorder of events.
 func NewMaxComputePackageReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.MaxComputePackage, packageState] {
-	return newReconciler(c, live, options, maxComputePackages, &packageKind{options.targets(maxComputePackages, c)}, func() *v1alpha1.MaxComputePackage { return &v1alpha1.MaxComputePackage{} })
+	return newReconciler(c, live, options, maxComputePackages, &packageKind{options.targets(maxComputePackages, c, live)}, func() *v1alpha1.MaxComputePackage { return &v1alpha1.MaxComputePackage{} })
 }
 
 // NewPackageInstallationReconciler makes the reconciler of PackageInstallations; its caller gives it a recorder of events.
 func NewPackageInstallationReconciler(c client.Client, live client.Reader, options Options) *engine.Reconciler[*v1alpha1.PackageInstallation, installationState] {
-	return newReconciler(c, live, options, packageInstallations, &installationKind{options.targets(packageInstallations, c)}, func() *v1alpha1.PackageInstallation { return &v1alpha1.PackageInstallation{} })
+	return newReconciler(c, live, options, packageInstallations, &installationKind{options.targets(packageInstallations, c, live)}, func() *v1alpha1.PackageInstallation { return &v1alpha1.PackageInstallation{} })
 }
 
 // NewPermissionApplyReconciler makes the reconciler of PermissionApplies; its caller gives it a recorder of events.
@@ -199,6 +201,7 @@ func NewPermissionApplyReconciler(c client.Client, live client.Reader, options O
 			Client: c, Live: live, New: func() *v1alpha1.PermissionApply { return &v1alpha1.PermissionApply{} }, Finalizer: v1alpha1.Finalizer,
 		},
 		Accounts: options.Accounts, Clock: options.Clock, FirstPoll: min(firstPoll, options.DefaultInterval),
+		all: newRegistry(permissionApplies, c, live, options.Scoped),
 	}
 }
 
@@ -213,8 +216,10 @@ func NewResourcePackageExportReconciler(c client.Client, live client.Reader, opt
 	}
 }
 
-func (o Options) targets(k kind, reader client.Reader) targets {
-	return targets{kind: k, accounts: o.Accounts, reader: reader, clock: o.Clock, interval: o.DefaultInterval}
+func (o Options) targets(k kind, reader, live client.Reader) targets {
+	return targets{
+		kind: k, accounts: o.Accounts, reader: reader, all: newRegistry(k, reader, live, o.Scoped), clock: o.Clock, interval: o.DefaultInterval,
+	}
 }
 
 func newReconciler[O engine.Object, S any](

@@ -31,8 +31,9 @@ const (
 type targets struct {
 	kind     kind
 	accounts *connect.Resolver
-	// reader finds the other objects that name the same target.
+	// reader finds the other objects that name the same target, of those that this manager works on; all finds them in the whole cluster.
 	reader client.Reader
+	all    *registry
 	clock  clock.PassiveClock
 	// interval is the age up to which a list serves for what has long been on it.
 	interval time.Duration
@@ -45,8 +46,8 @@ func (t targets) reach(ctx context.Context, obj target) (*connect.Account, error
 		if !conditions.OwnsAnything(obj) {
 			return nil, nil
 		}
-		// The target may have come to belong to an older object since this one made it: then it is not this one's to take away.
-		if owner, err := t.owner(ctx, obj); err != nil || owner != nil {
+		// The target may have come to belong to another object that has a claim: then it is not this one's to take away.
+		if owner, err := t.owner(ctx, obj, true); err != nil || owner != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +60,7 @@ func (t targets) account(ctx context.Context, obj target) (*connect.Account, err
 	if err != nil {
 		return nil, err
 	}
-	if at := obj.GetTargetStatus().Endpoint; claims(obj) && at != "" && at != account.Endpoint {
+	if at := obj.GetTargetStatus().Endpoint; claims(obj) && at != "" && !account.IsAt(at) {
 		return nil, conditions.Wait(v1alpha1.ReasonConnectionNotReady,
 			"%s now means %s, but what this object did is at %s: point it there again, or delete this object with deletionPolicy: Retain",
 			obj.GetConnectionRef(), account.Endpoint, at)
@@ -67,11 +68,11 @@ func (t targets) account(ctx context.Context, obj target) (*connect.Account, err
 	return account, nil
 }
 
-// claims tells whether the object has to do with what is in the cloud already.
+// claims reports whether the object has to do with what is in the cloud already.
 func claims(obj user) bool {
 	switch o := obj.(type) {
 	case target:
-		return conditions.OwnsAnything(o) || o.GetTargetStatus().Adopted
+		return conditions.Claims(o)
 	case *v1alpha1.PermissionApply:
 		return o.IsSubmitted()
 	}
@@ -166,58 +167,6 @@ func (t targets) unfinished(obj target) bool {
 func (t targets) settled(obj target) bool {
 	last := obj.GetTargetStatus().LastAppliedTime
 	return last == nil || t.clock.Since(last.Time) > lateWrite
-}
-
-// checkOwner stalls an object whose target an older object owns.
-func (t targets) checkOwner(ctx context.Context, obj target) error {
-	if obj.IsObserved() {
-		return nil
-	}
-	owner, err := t.owner(ctx, obj)
-	if err != nil || owner == nil {
-		return err
-	}
-	return conditions.Stall(v1alpha1.ReasonTargetConflict, "%s belongs to the older %s %s/%s", obj.GetTarget(), t.kind.name, owner.GetNamespace(), owner.GetName())
-}
-
-// owner finds the older object that owns the target which an object names; nil if there is none. Suspended and deleting objects still own
-// theirs.
-func (t targets) owner(ctx context.Context, obj target) (target, error) {
-	rivals, err := t.kind.objects(ctx, t.reader, client.MatchingFields{targetIndex: obj.GetTarget().Key()}, client.DisableReadYourWritesConsistency)
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range rivals {
-		rival, ok := other.(target)
-		if !ok || rival.GetUID() == obj.GetUID() || !contends(rival) || !older(rival, obj) {
-			continue
-		}
-		same, err := t.accounts.SameEndpoint(ctx, rival, rival.GetConnectionRef(), obj, obj.GetConnectionRef())
-		if err != nil || same {
-			return rival, err
-		}
-	}
-	return nil, nil
-}
-
-// contends tells whether an object can own its target: not if it only observes, nor if it has nothing there and its ClusterConnection does
-// not allow it, or any namespace could keep others from what is theirs.
-func contends(obj target) bool {
-	return !obj.IsObserved() && uses(obj)
-}
-
-// older tells whether a owns what both name: by age, then by UID. Of two that are of one second, the one that has already made the
-// target goes first, for it may have done so before the other was seen.
-func older(a, b target) bool {
-	made := func(obj target) int {
-		if claims(obj) {
-			return 0
-		}
-		return 1
-	}
-	return cmp.Or(
-		a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time), cmp.Compare(made(a), made(b)), cmp.Compare(a.GetUID(), b.GetUID()),
-	) < 0
 }
 
 // rivalsOf queues the objects of a kind that may have waited for one that is gone.

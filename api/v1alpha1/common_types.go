@@ -118,11 +118,21 @@ type TargetStatus struct {
 	// +optional
 	Adopted bool `json:"adopted,omitempty"`
 
-	// endpoint is the service at which created, adopted and applied hold. Should the Connection come to name another one, nothing
-	// is done there: what has the same name there would be somebody else's.
+	// endpoint is the service at which created, adopted and applied hold, or else the one at which the target was last looked at.
+	// Should the Connection come to name another service, nothing is done there: what has the same name there would be somebody
+	// else's. Another name of the same service, such as the one for use within a VPC, changes nothing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Endpoint string `json:"endpoint,omitempty"`
+
+	// observing tells that this object only looks at its target: managementPolicy was Observe in the last pass.
+	// +optional
+	Observing bool `json:"observing,omitempty"`
+
+	// managedSince is when this object turned from managementPolicy Observe to another one. Of two objects that name the same target
+	// it counts as created then. Unset of one that never did.
+	// +optional
+	ManagedSince *metav1.Time `json:"managedSince,omitempty"`
 
 	// applied lists what this object granted, or is about to grant.
 	// +optional

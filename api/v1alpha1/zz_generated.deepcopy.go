@@ -1714,6 +1714,10 @@ func (in *TargetStatus) DeepCopyInto(out *TargetStatus) {
 		in, out := &in.CreatingTime, &out.CreatingTime
 		*out = (*in).DeepCopy()
 	}
+	if in.ManagedSince != nil {
+		in, out := &in.ManagedSince, &out.ManagedSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Applied != nil {
 		in, out := &in.Applied, &out.Applied
 		*out = make([]InventoryEntry, len(*in))

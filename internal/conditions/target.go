@@ -52,6 +52,9 @@ func OwnsAnything(obj Target) bool {
 	return status.Created || status.Creating || len(status.Applied) > 0
 }
 
+// Claims reports whether an object has created, adopted or granted something in the cloud, or may have.
+func Claims(obj Target) bool { return OwnsAnything(obj) || obj.GetTargetStatus().Adopted }
+
 // SetDrift records what differs and was not corrected.
 func SetDrift(obj Target, steps []plan.Step) {
 	var drift []v1alpha1.DriftEntry

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -179,7 +178,7 @@ func (w alibabaIdentity) account(r *Resolver, limits rateLimits) (*Account, erro
 		}, refusedLifetime)
 	}
 	account := &Account{
-		Endpoint: w.to.maxCompute, DataWorksEndpoint: w.to.dataWorks, DataWorksVersion: w.dataWorksVersion, Identity: w.fingerprint(), credential: keys,
+		region: w.region, Endpoint: w.to.maxCompute, DataWorksEndpoint: w.to.dataWorks, DataWorksVersion: w.dataWorksVersion, Identity: w.fingerprint(), credential: keys,
 		limiters: limiters{
 			maxCompute: r.limiter(w.principal("MaxCompute", w.to.maxCompute), limits.maxCompute),
 			dataWorks:  r.limiter(w.principal("DataWorks", w.to.dataWorks), limits.dataWorks),
@@ -210,7 +209,7 @@ func (c alibabaCredential) Keys() openapi.Keys { return c.present() }
 // session signs, however it was opened, or else that of the access key. The secret is part of it so that nobody can slow down an
 // identity whose access key he knows only by its id.
 func (w alibabaIdentity) principal(service, endpoint string) string {
-	endpoint = strings.ToLower(strings.TrimSuffix(endpoint, "/"))
+	endpoint = ServiceOf(endpoint, w.region)
 	switch {
 	case w.role != nil:
 		return digest(service, endpoint, "role", w.role.RoleARN)

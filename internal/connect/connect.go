@@ -74,6 +74,8 @@ type Account struct {
 	// DataWorksVersion is the version of its API that the Connection names.
 	DataWorksVersion string
 
+	// region is what makes a service of a central endpoint.
+	region     string
 	credential keyring
 	limiters   limiters
 	// dataWorks makes the clients of DataWorks that are asked for.

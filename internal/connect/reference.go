@@ -148,27 +148,19 @@ func validate(connection Connection) error {
 	return nil
 }
 
-// SameEndpoint tells whether the connections of two objects mean the same service. One that does not exist may mean any.
-func (r *Resolver) SameEndpoint(ctx context.Context, a client.Object, aRef v1alpha1.ConnectionReference, b client.Object, bRef v1alpha1.ConnectionReference) (bool, error) {
-	one, known, err := r.endpoint(ctx, a, aRef)
-	if err != nil || !known {
-		return !known, err
-	}
-	other, known, err := r.endpoint(ctx, b, bRef)
-	return err == nil && (!known || one == other), err
-}
-
-// endpoint is where the connection of an object leads, spelled in one way.
-func (r *Resolver) endpoint(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference) (endpoint string, known bool, err error) {
+// Allows reports whether an object may use the connection that it refers to, for a project or workspace. A connection that does not
+// exist forbids nothing.
+func (r *Resolver) Allows(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, name string) (bool, error) {
 	connection, err := r.find(ctx, obj.GetNamespace(), ref)
+	cluster, ok := connection.(*v1alpha1.ClusterConnection)
 	switch {
 	case apierrors.IsNotFound(err):
-		return "", false, nil
+		return true, nil
 	case err != nil:
-		return "", false, fmt.Errorf("get %s: %w", ref, err)
+		return false, fmt.Errorf("get %s: %w", ref, err)
+	case !ok:
+		return true, nil
 	}
-	if spec := connection.GetConnectionSpec().AlibabaCloud; spec != nil {
-		endpoint = strings.ToLower(strings.TrimSuffix(endpointsOf(spec).maxCompute, "/"))
-	}
-	return endpoint, true, nil
+	allowed, err := r.allowsNamespace(ctx, cluster.Spec.AllowedNamespaces, obj.GetNamespace())
+	return allowed && allowsProject(cluster.Spec.AllowedProjects, name), err
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -312,50 +311,33 @@ func TestAFailureToReadANamespaceIsNotTheConnections(t *testing.T) {
 	}
 }
 
-func TestSameEndpoint(t *testing.T) {
+// TestAllowsSaysWhatCallsWouldMeet: without a call, and without a status to go by.
+func TestAllowsSaysWhatCallsWouldMeet(t *testing.T) {
 	h := newHarness(t)
-	one, other := h.connect("one", "keys"), h.connect("other", "keys")
-	other.Spec.AlibabaCloud.Endpoints.MaxCompute = strings.ToUpper(one.Spec.AlibabaCloud.Endpoints.MaxCompute) + "/"
-	h.must(h.kube.Update(t.Context(), other))
-	far := h.connect("far", "keys")
-	far.Spec.AlibabaCloud.Endpoints.MaxCompute = "https://elsewhere.test"
-	h.must(h.kube.Update(t.Context(), far))
-	cluster := h.connectCluster("one", nil, nil)
-	cluster.Spec.AlibabaCloud.Endpoints.MaxCompute = "https://elsewhere.test/"
-	h.must(h.kube.Update(t.Context(), cluster))
-	h.connectCluster("same", nil, nil)
-	toCluster := func(name string) v1alpha1.ConnectionReference {
+	h.connect("one", "keys")
+	h.connectCluster("nobody", nil, nil)
+	h.connectCluster("some", &v1alpha1.AllowedNamespaces{Names: []string{namespace}}, []string{"analytics_*"})
+	cluster := func(name string) v1alpha1.ConnectionReference {
 		return v1alpha1.ConnectionReference{Kind: v1alpha1.ConnectionKindClusterConnection, Name: name}
 	}
 	tests := map[string]struct {
-		a, b v1alpha1.ConnectionReference
-		want bool
+		ref           v1alpha1.ConnectionReference
+		from, project string
+		want          bool
 	}{
-		"the same Connection":                             {v1alpha1.ConnectionReference{Name: "one"}, v1alpha1.ConnectionReference{Name: "one"}, true},
-		"an endpoint, spelt otherwise":                    {v1alpha1.ConnectionReference{Name: "one"}, v1alpha1.ConnectionReference{Name: "other"}, true},
-		"another endpoint":                                {v1alpha1.ConnectionReference{Name: "one"}, v1alpha1.ConnectionReference{Name: "far"}, false},
-		"a ClusterConnection of the same endpoint":        {v1alpha1.ConnectionReference{Name: "one"}, toCluster("same"), true},
-		"a ClusterConnection of the same name":            {v1alpha1.ConnectionReference{Name: "one"}, toCluster("one"), false},
-		"two ClusterConnections":                          {toCluster("same"), toCluster("one"), false},
-		"a ClusterConnection and a Connection far away":   {toCluster("one"), v1alpha1.ConnectionReference{Name: "far"}, true},
-		"one that does not exist may mean any":            {v1alpha1.ConnectionReference{Name: "none"}, v1alpha1.ConnectionReference{Name: "one"}, true},
-		"so may a ClusterConnection":                      {v1alpha1.ConnectionReference{Name: "one"}, toCluster("none"), true},
-		"a Connection's name is no ClusterConnection's":   {toCluster("far"), v1alpha1.ConnectionReference{Name: "one"}, true},
-		"an explicit kind is the same as none: identical": {v1alpha1.ConnectionReference{Kind: v1alpha1.ConnectionKindConnection, Name: "far"}, v1alpha1.ConnectionReference{Name: "far"}, true},
+		"a Connection of its namespace":        {v1alpha1.ConnectionReference{Name: "one"}, namespace, "any", true},
+		"a ClusterConnection that names it":    {cluster("some"), namespace, "Analytics_prod", true},
+		"another project":                      {cluster("some"), namespace, "other", false},
+		"another namespace":                    {cluster("some"), "elsewhere", "analytics_prod", false},
+		"a ClusterConnection without a list":   {cluster("nobody"), namespace, "analytics_prod", false},
+		"one that does not exist forbids none": {cluster("none"), namespace, "analytics_prod", true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			for _, pair := range [][2]v1alpha1.ConnectionReference{{tc.a, tc.b}, {tc.b, tc.a}} {
-				got, err := h.resolver.SameEndpoint(t.Context(), newUser(namespace), pair[0], newUser(namespace), pair[1])
-				if err != nil || got != tc.want {
-					t.Errorf("%s and %s: %v, %v, want %v", pair[0], pair[1], got, err, tc.want)
-				}
+			if got, err := h.resolver.Allows(t.Context(), newUser(tc.from), tc.ref, tc.project); err != nil || got != tc.want {
+				t.Errorf("got %v, %v, want %v", got, err, tc.want)
 			}
 		})
-	}
-	h.failure["Connection"] = apierrors.NewInternalError(errors.New("etcdserver: no leader"))
-	if _, err := h.resolver.SameEndpoint(t.Context(), newUser(namespace), v1alpha1.ConnectionReference{Name: "one"}, newUser(namespace), toCluster("one")); !errors.Is(err, h.failure["Connection"]) {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -400,6 +382,10 @@ func TestConnectionsOfOneIdentityShareARateLimit(t *testing.T) {
 		}, time.Second},
 		"however its session is opened": {func(h *harness, other *v1alpha1.Connection) {
 			h.change(other, ways["a service account and a role"].change)
+			h.resolve("other")
+		}, 10 * time.Second},
+		"however its endpoint is spelled": {func(h *harness, other *v1alpha1.Connection) {
+			h.change(other, func(c *v1alpha1.AlibabaCloudConnection) { c.Endpoints.MaxCompute += "/.//" })
 			h.resolve("other")
 		}, 10 * time.Second},
 		"whatever its keys are by now": {func(h *harness, _ *v1alpha1.Connection) {

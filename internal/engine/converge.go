@@ -66,13 +66,17 @@ func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done
 	}
 }
 
-// intend records what steps are about to add, before anything of it is done, and returns the steps that are on record. If the API server
+// intend records what steps are about to add, before anything of it is done, makes sure that it is this object's to do, and returns the
+// steps that are on record. If the API server
 // cannot store all at once, these are fewer: first those that take away, and then as much of the others as it stores.
 func (r *Reconciler[O, S]) intend(ctx context.Context, obj O, steps []plan.Step, stored *O) ([]plan.Step, error) {
-	before := Snapshot(obj)
+	before, first := Snapshot(obj), !conditions.Claims(obj)
 	for {
 		r.Kind.Intend(obj, plan.Plan{Steps: steps})
 		err := r.WriteIntent(ctx, obj, stored)
+		if err == nil {
+			err = r.Kind.Confirm(ctx, obj, first)
+		}
 		if !isRefused(err) {
 			return steps, err
 		}

@@ -43,6 +43,9 @@ type Kind[O Object, S any] interface {
 	Plan(obj O, want, have S) plan.Plan
 	// Intend records in status what a plan is about to create or grant; the engine stores it before anything is applied.
 	Intend(obj O, p plan.Plan)
+	// Confirm makes sure, once the intent is stored and before anything is applied, that it is this object's to do. first reports
+	// whether the intent is the first claim that the object makes.
+	Confirm(ctx context.Context, obj O, first bool) error
 	// Apply is the only method that writes to the cloud, and safe to repeat. It keeps the inventory in status true to what it did. Its
 	// error is a *plan.Partial if it did a part of the step.
 	Apply(ctx context.Context, obj O, step plan.Step) error

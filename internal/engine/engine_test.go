@@ -42,6 +42,7 @@ type toy struct {
 	applyErr  map[string]error
 	invisible map[string]bool
 	hold      *plan.Hold
+	confirm   error
 	problems  []string
 	log       []string
 	// before, if set, runs before each write, as another client of the API server may.
@@ -84,6 +85,8 @@ func (k *toy) Plan(role *v1alpha1.ProjectRole, want, have []string) plan.Plan {
 	}
 	return p
 }
+
+func (k *toy) Confirm(context.Context, *v1alpha1.ProjectRole, bool) error { return k.confirm }
 
 func (k *toy) Intend(role *v1alpha1.ProjectRole, p plan.Plan) {
 	for _, step := range p.Steps {

@@ -51,12 +51,14 @@ func New(config Config) (*Client, error) {
 	return &Client{config: config, library: library, path: endpoint.EscapedPath()}, nil
 }
 
-// ParseEndpoint reads a base URL; a slash at its end means nothing.
+// ParseEndpoint reads a base URL. Superfluous slashes and dots in its path mean nothing, and get into no request.
 func ParseEndpoint(endpoint string) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimSuffix(endpoint, "/"))
+	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("endpoint %q is not a URL", endpoint)
 	}
+	u = u.JoinPath()
+	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
 	return u, nil
 }
 
