@@ -23,7 +23,7 @@ func (p *Previewer) declarations(ctx context.Context, e Estate) (map[string]*acc
 	if err != nil {
 		return nil, err
 	}
-	chosen, owning := map[string]*v1alpha1.ProjectRole{}, map[string]bool{}
+	chosen, ranks := map[string]*v1alpha1.ProjectRole{}, map[string]int{}
 	for _, object := range objects {
 		role, ok := object.(*v1alpha1.ProjectRole)
 		if !ok || !strings.EqualFold(role.Spec.ProjectName, e.Project) {
@@ -33,14 +33,14 @@ func (p *Previewer) declarations(ctx context.Context, e Estate) (map[string]*acc
 		if err != nil {
 			return nil, err
 		}
-		owns, err := contends(ctx, p.accounts, role, service)
+		rank, err := p.rankOf(ctx, role, service)
 		if err != nil {
 			return nil, err
 		}
 		key := strings.ToLower(role.Spec.RoleName)
 		old := chosen[key]
-		if at == service && (old == nil || owns && !owning[key] || owns == owning[key] && precedes(role, old, claims(old))) {
-			chosen[key], owning[key] = role, owns
+		if at == service && (old == nil || rank > ranks[key] || rank == ranks[key] && precedes(role, old, claims(old))) {
+			chosen[key], ranks[key] = role, rank
 		}
 	}
 	declared := make(map[string]*access.Declaration, len(chosen))
@@ -48,6 +48,19 @@ func (p *Previewer) declarations(ctx context.Context, e Estate) (map[string]*acc
 		declared[key] = declarationOf(role)
 	}
 	return declared, nil
+}
+
+// rankOf says how far an object has come towards being the owner of what it names: it is, or it may become that, or it cannot.
+func (p *Previewer) rankOf(ctx context.Context, role *v1alpha1.ProjectRole, service string) (int, error) {
+	owns, err := contends(ctx, p.accounts, role, service)
+	if err != nil || owns {
+		return 2, err
+	}
+	allowed, err := p.accounts.Allows(ctx, role, role.GetConnectionRef(), role.Spec.ProjectName)
+	if err != nil || !allowed || role.IsObserved() {
+		return 0, err
+	}
+	return 1, nil
 }
 
 // serviceOf is the service that an estate is at.

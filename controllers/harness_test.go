@@ -84,6 +84,9 @@ type harness struct {
 	crash func(call int64, before bool)
 	// counts, if set before a restart, counts what the operator does.
 	counts *metrics.Passes
+	// scoped is set while the operator sees a part of the objects; live is what it then reads past its cache.
+	scoped bool
+	live   client.Reader
 	// rewrite, if set, changes what the cloud answers.
 	rewrite func(body string) string
 }
@@ -237,11 +240,15 @@ func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 		Connections: kube, Secrets: kube, Tokens: kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	options := controllers.Options{Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock, Exports: h.exportOptions, Passes: h.counts}
-	roles := controllers.NewProjectRoleReconciler(kube, h.kube, options)
-	packages := controllers.NewMaxComputePackageReconciler(kube, h.kube, options)
-	installations := controllers.NewPackageInstallationReconciler(kube, h.kube, options)
-	requests := controllers.NewPermissionApplyReconciler(kube, h.kube, options)
+	live := h.live
+	if live == nil {
+		live = h.kube
+	}
+	options := controllers.Options{Scoped: h.scoped, Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock, Exports: h.exportOptions, Passes: h.counts}
+	roles := controllers.NewProjectRoleReconciler(kube, live, options)
+	packages := controllers.NewMaxComputePackageReconciler(kube, live, options)
+	installations := controllers.NewPackageInstallationReconciler(kube, live, options)
+	requests := controllers.NewPermissionApplyReconciler(kube, live, options)
 	h.wake = make(chan event.GenericEvent, 100)
 	exports := controllers.NewResourcePackageExportReconciler(kube, h.kube, options, h.wake)
 	roles.Events, packages.Events, installations.Events, requests.Events, exports.Events = h.events, h.events, h.events, h.events, h.events
