@@ -132,11 +132,13 @@ func run(f flags) error {
 		DefaultInterval: f.defaultInterval,
 		Concurrency:     f.concurrency,
 		MaxRevocations:  f.maxRevocations,
+		Scoped:          f.scoped(),
 		Exports:         controllers.ExportOptions{Directory: f.exportDirectory, MaxBytes: maxExportSize.Value(), Transport: metrics.ObjectStorage{Next: destination.NewTransport(), Calls: calls}},
 		Accounts: &connect.Resolver{
 			Connections: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Tokens: mgr.GetClient().SubResource("token"),
 			HTTP: openapi.NewHTTPClient(), Clock: clock.RealClock{}, Observer: calls,
-			Endpoints: connect.EndpointPolicy{AllowedSuffixes: split(f.endpointSuffixes), AllowInsecure: f.allowInsecureEndpoints},
+			Namespaces: split(f.watchNamespaces),
+			Endpoints:  connect.EndpointPolicy{AllowedSuffixes: split(f.endpointSuffixes), AllowInsecure: f.allowInsecureEndpoints},
 		},
 	}
 	if err := errors.Join(controllers.SetupConnection(mgr, shared), controllers.SetupMetrics(mgr, shared)); err != nil {
@@ -182,9 +184,12 @@ func managerOptions(f flags) (ctrl.Options, error) {
 	}, nil
 }
 
+// scoped reports whether the manager works on a part of the cluster's objects.
+func (f flags) scoped() bool { return f.watchLabelSelector != "" || f.watchNamespaces != "" }
+
 // leaseName gives managers that see different objects different leases, so that they can work at the same time.
 func leaseName(f flags) string {
-	if f.watchLabelSelector == "" && f.watchNamespaces == "" {
+	if !f.scoped() {
 		return leaderElectionID
 	}
 	digest := sha256.Sum256([]byte(f.watchLabelSelector + "\x00" + f.watchNamespaces))

@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,8 +86,9 @@ type harness struct {
 	// counts, if set before a restart, counts what the operator does.
 	counts *metrics.Passes
 	// scoped is set while the operator sees a part of the objects; live is what it then reads past its cache.
-	scoped bool
-	live   client.Reader
+	scoped   bool
+	live     client.Reader
+	watching []string
 	// rewrite, if set, changes what the cloud answers.
 	rewrite func(body string) string
 }
@@ -237,13 +239,10 @@ func (h *harness) restart() {
 // operate makes an operator that reads by kube and reaches the cloud by a client.
 func (h *harness) operate(kube client.Client, httpClient *http.Client) {
 	resolver := &connect.Resolver{
-		Connections: kube, Secrets: kube, Tokens: kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
+		Namespaces: h.watching, Connections: kube, Secrets: cmp.Or(h.live, client.Reader(kube)), Tokens: kube.SubResource("token"), HTTP: httpClient, Clock: h.clock,
 		Endpoints: connect.EndpointPolicy{AllowInsecure: true}, CallTimeout: h.timeout, PollInterval: time.Millisecond,
 	}
-	live := h.live
-	if live == nil {
-		live = h.kube
-	}
+	live := cmp.Or(h.live, client.Reader(h.kube))
 	options := controllers.Options{Scoped: h.scoped, Accounts: resolver, DefaultInterval: interval, MaxRevocations: h.maxRevocations, Clock: h.clock, Exports: h.exportOptions, Passes: h.counts}
 	roles := controllers.NewProjectRoleReconciler(kube, live, options)
 	packages := controllers.NewMaxComputePackageReconciler(kube, live, options)

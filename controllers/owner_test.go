@@ -289,6 +289,11 @@ func meet(t *testing.T, newOne func(string) object, olderFirst bool, at int) (mo
 	if got != "True/Succeeded False/TargetConflict" && got != "False/TargetConflict True/Succeeded" {
 		t.Errorf("at moment %d: %s\n%s\n%s", at, got, describe(stored(h, first)), describe(stored(h, other)))
 	}
+	for _, obj := range []object{stored(h, first), stored(h, other)} {
+		if !conditions.IsReady(obj) && conditions.Claims(obj) {
+			t.Errorf("at moment %d: the one that has nothing there says that it has: %+v", at, obj.GetTargetStatus())
+		}
+	}
 	creates := 0
 	for _, entry := range h.cloud.Writes() {
 		if strings.HasPrefix(entry.Action, "Create") || strings.HasPrefix(strings.ToUpper(entry.Statement), "INSTALL") {

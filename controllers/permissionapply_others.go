@@ -142,7 +142,12 @@ func cover(others []holder, g *v1alpha1.GrantedObject) bool {
 // handOver has another request end what this one would have granted for longer. One that has gone meanwhile ends nothing: the next pass finds
 // it gone.
 func (p *requestPass) handOver(ctx context.Context, other *v1alpha1.PermissionApply) error {
-	err := p.Client.Status().Update(ctx, other)
+	var options []client.SubResourceUpdateOption
+	if p.all.live != nil {
+		// The cache may never show this write, so nothing must wait for that.
+		options = append(options, client.DisableReadYourWritesConsistency)
+	}
+	err := p.Client.Status().Update(ctx, other, options...)
 	switch {
 	case apierrors.IsForbidden(err):
 		return conditions.Wait(v1alpha1.ReasonPermissionDenied, "PermissionApply %s/%s grants the same for a shorter time, and this manager may not leave it to that one to end what is left. "+

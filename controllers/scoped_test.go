@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ import (
 // watch replaces the operator by one that sees the objects of one namespace only. It may list what is in the whole cluster if it has the
 // right to.
 func (h *harness) watch(namespace string, mayListAll bool) {
-	h.scoped, h.live = true, h.kube
+	h.scoped, h.live, h.watching = true, h.kube, []string{namespace}
 	if !mayListAll {
 		h.live = interceptor.NewClient(h.kube, interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
@@ -38,6 +39,12 @@ func (h *harness) watch(namespace string, mayListAll bool) {
 		})
 	}
 	h.operate(interceptor.NewClient(h.kube, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if key.Namespace != "" && key.Namespace != namespace {
+				return fmt.Errorf("unable to get: %s because of unknown namespace for the cache", key)
+			}
+			return c.Get(ctx, key, obj, opts...)
+		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			if err := c.List(ctx, list, opts...); err != nil {
 				return err
@@ -101,6 +108,25 @@ func TestTwoManagersThatOwnOneRoleAlready(t *testing.T) {
 	}
 	if n := len(h.cloud.Writes()) - writes; n > 0 || !h.cloud.RoleExists(project, "reader") {
 		t.Errorf("%d writes; the role exists: %v", n, h.cloud.RoleExists(project, "reader"))
+	}
+}
+
+// TestTwoManagersWhoseObjectsHaveLooked: the older one has nothing there, and could have it.
+func TestTwoManagersWhoseObjectsHaveLooked(t *testing.T) {
+	h := newHarness(t)
+	h.existing()
+	h.tenant(evil)
+	ours, theirs := wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionFail), wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionAdopt)
+	theirs.Namespace, theirs.UID = evil, "theirs"
+	ours.CreationTimestamp, theirs.CreationTimestamp = second(0), second(1)
+	h.create(ours)
+	h.create(theirs)
+	h.watch(namespace, true)
+	mustBe(t, h.settle(ours), metav1.ConditionFalse, v1alpha1.ReasonAlreadyExists)
+	h.watch(evil, true)
+	mustBe(t, h.settle(theirs), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
+	if n := len(h.cloud.Writes()); n > 0 {
+		t.Errorf("%d writes", n)
 	}
 }
 

@@ -44,7 +44,7 @@ const (
 	ReasonConnectionNotReady = "ConnectionNotReady"
 	// ReasonAuthenticationFailed: the service refused the credentials.
 	ReasonAuthenticationFailed = "AuthenticationFailed"
-	// ReasonPermissionDenied: the service knows the identity and does not let it do this.
+	// ReasonPermissionDenied: the service knows the identity and does not let it do this, or the manager may not ask what others own.
 	ReasonPermissionDenied = "PermissionDenied"
 	// ReasonProjectNotFound: the MaxCompute project does not exist.
 	ReasonProjectNotFound = "ProjectNotFound"
@@ -88,7 +88,7 @@ const (
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonAlreadyExists: the remote object exists and this object did not create it.
 	ReasonAlreadyExists = "AlreadyExists"
-	// ReasonTargetConflict: an older object owns the same remote target.
+	// ReasonTargetConflict: another object owns the same remote target.
 	ReasonTargetConflict = "TargetConflict"
 	// ReasonConnectionNotAllowed: the ClusterConnection does not allow the object's namespace or project.
 	ReasonConnectionNotAllowed = "ConnectionNotAllowed"

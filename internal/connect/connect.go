@@ -42,6 +42,8 @@ const sweepInterval = time.Minute
 type Resolver struct {
 	// Connections is read through the manager's cache, and so are Namespaces; Secrets without one.
 	Connections, Secrets client.Reader
+	// Namespaces are those whose Connections the cache has, if not of all. Others are read past it, to learn what objects there own.
+	Namespaces []string
 	// Tokens makes tokens of service accounts.
 	Tokens    Tokens
 	Endpoints EndpointPolicy

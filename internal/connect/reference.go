@@ -45,7 +45,11 @@ func (r *Resolver) find(ctx context.Context, namespace string, ref v1alpha1.Conn
 	if ref.IsCluster() {
 		key.Namespace = ""
 	}
-	return connection, r.Connections.Get(ctx, key, connection)
+	reader := r.Connections
+	if len(r.Namespaces) > 0 && !ref.IsCluster() && !slices.Contains(r.Namespaces, namespace) {
+		reader = r.Secrets
+	}
+	return connection, reader.Get(ctx, key, connection)
 }
 
 func missing(ref v1alpha1.ConnectionReference) string {
@@ -151,15 +155,15 @@ func validate(connection Connection) error {
 // Allows reports whether an object may use the connection that it refers to, for a project or workspace. A connection that does not
 // exist forbids nothing.
 func (r *Resolver) Allows(ctx context.Context, obj client.Object, ref v1alpha1.ConnectionReference, name string) (bool, error) {
-	connection, err := r.find(ctx, obj.GetNamespace(), ref)
-	cluster, ok := connection.(*v1alpha1.ClusterConnection)
-	switch {
+	if !ref.IsCluster() {
+		return true, nil
+	}
+	cluster := &v1alpha1.ClusterConnection{}
+	switch err := r.Connections.Get(ctx, client.ObjectKey{Name: ref.Name}, cluster); {
 	case apierrors.IsNotFound(err):
 		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("get %s: %w", ref, err)
-	case !ok:
-		return true, nil
 	}
 	allowed, err := r.allowsNamespace(ctx, cluster.Spec.AllowedNamespaces, obj.GetNamespace())
 	return allowed && allowsProject(cluster.Spec.AllowedProjects, name), err

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
 // ServiceOf returns the identity of the service behind an endpoint. It is the same for all the names and spellings by which one
@@ -110,6 +111,9 @@ func (r *Resolver) Service(ctx context.Context, obj client.Object, ref v1alpha1.
 	switch {
 	case apierrors.IsNotFound(err):
 		return ServiceOf(at, ""), nil
+	case apierrors.IsForbidden(err):
+		return "", conditions.Wait(v1alpha1.ReasonPermissionDenied, "this manager watches some namespaces and may not read %s of namespace %s, so it cannot know which service %s means. "+
+			"Grant its service account the verb get on connections in all namespaces, with a ClusterRole", ref, obj.GetNamespace(), obj.GetName())
 	case err != nil:
 		return "", fmt.Errorf("get %s: %w", ref, err)
 	}

@@ -99,19 +99,27 @@ func TestWhoGetsWhatByAggregation(t *testing.T) {
 }
 
 // TestScopedRulesAreAllOfThem: what the manager may do in a watched namespace and outside of namespaces is what it may do otherwise, and
-// what is outside is what has to be.
+// what is outside is what has to be. Of other namespaces it reads the operator's own kinds, and nothing else.
 func TestScopedRulesAreAllOfThem(t *testing.T) {
 	const role = "/maxcompute-operator-manager-role"
 	everything := pairs(rules(t, render(t).get(t, "ClusterRole "+role)))
 	all := render(t, "--set=rbac.scoped=true,watchNamespaces={team-a,team-b}")
 	cluster, team := pairs(rules(t, all.get(t, "ClusterRole "+role))), pairs(rules(t, all.get(t, "Role team-a"+role)))
-	if diff := cmp.Diff(everything, slices.Sorted(slices.Values(slices.Concat(cluster, team)))); diff != "" {
+	if diff := cmp.Diff(everything, slices.Compact(slices.Sorted(slices.Values(slices.Concat(cluster, team))))); diff != "" {
 		t.Errorf("-unscoped +scoped:\n%s", diff)
 	}
-	outside := clusterScoped(t)
+	outside, own := clusterScoped(t), ownKinds(t)
+	for resource := range own {
+		for _, verb := range []string{"get", "list"} {
+			if !slices.Contains(cluster, verb+" "+resource) {
+				t.Errorf("the manager may not %s %s of all namespaces, so it cannot know what objects there own", verb, resource)
+			}
+		}
+	}
 	for _, pair := range cluster {
-		_, resource, _ := strings.Cut(pair, " ")
-		if !outside[resource] {
+		verb, resource, _ := strings.Cut(pair, " ")
+		reads := (verb == "get" || verb == "list") && own[resource]
+		if !outside[resource] && !reads {
 			t.Errorf("the ClusterRole grants to %s, which is in namespaces", pair)
 		}
 	}
@@ -140,32 +148,54 @@ func TestScopedRulesAreAllOfThem(t *testing.T) {
 	}
 }
 
+// ownKinds are the resources of the operator's own kinds that are in namespaces.
+func ownKinds(t *testing.T) map[string]bool {
+	t.Helper()
+	own := map[string]bool{}
+	for _, crd := range crds(t) {
+		if crd.Spec.Scope == "Namespaced" {
+			own[crd.Spec.Names.Plural+"."+crd.Spec.Group] = true
+		}
+	}
+	return own
+}
+
 // clusterScoped are the resources that are not in namespaces, according to the CRDs, with those of Kubernetes that the manager uses.
 func clusterScoped(t *testing.T) map[string]bool {
 	t.Helper()
 	outside := map[string]bool{"namespaces": true}
-	files, err := filepath.Glob(filepath.Join(root, "config/crd/bases/*.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var crd struct {
-			Spec struct {
-				Group, Scope string
-				Names        struct{ Plural string }
-			}
-		}
-		if err := yaml.Unmarshal(text, &crd); err != nil {
-			t.Fatal(err)
-		}
+	for _, crd := range crds(t) {
 		if crd.Spec.Scope == "Cluster" {
 			outside[crd.Spec.Names.Plural+"."+crd.Spec.Group] = true
 			outside[crd.Spec.Names.Plural+"/status."+crd.Spec.Group] = true
 		}
 	}
 	return outside
+}
+
+// crd is what the tests need of a CRD.
+type crd struct {
+	Spec struct {
+		Group, Scope string
+		Names        struct{ Plural string }
+	}
+}
+
+func crds(t *testing.T) []crd {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "config/crd/bases/*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]crd, len(files))
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal(text, &all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }

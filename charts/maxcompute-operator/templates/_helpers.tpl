@@ -123,6 +123,18 @@ app.kubernetes.io/component: controller-manager
 {{- toYaml $rules }}
 {{- end }}
 
+{{/* The rules by which a manager of some namespaces reads the operator's own kinds in all others. */}}
+{{- define "maxcompute-operator.readingRules" -}}
+{{- $rules := list }}
+{{- range $rule := include "maxcompute-operator.rules" (list . "role") | fromYamlArray }}
+{{- if and (has "maxcompute-operator.io" $rule.apiGroups) (has "list" $rule.verbs) }}
+{{- $resources := without $rule.resources "clusterconnections" }}
+{{- $rules = append $rules (dict "apiGroups" $rule.apiGroups "resources" $resources "verbs" (list "get" "list")) }}
+{{- end }}
+{{- end }}
+{{- toYaml $rules }}
+{{- end }}
+
 {{/* The rules about events. Those of a ClusterConnection are in the namespace default. */}}
 {{- define "maxcompute-operator.eventRules" -}}
 {{- $rules := list }}
