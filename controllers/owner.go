@@ -81,7 +81,7 @@ func (t targets) conflict(obj, owner target) error {
 }
 
 // owner finds the object that owns the target which another one names, among all objects of the cluster; nil if there is none.
-// Suspended and deleting objects still own theirs. claimed reports whether the object itself has a claim.
+// Suspended and deleting objects still own what they claim. claimed reports whether the object itself has a claim.
 func (t targets) owner(ctx context.Context, obj target, claimed bool) (target, error) {
 	t.noteManagement(obj)
 	rivals, err := t.all.objects(ctx, byTarget(obj))
@@ -118,10 +118,11 @@ func claimedAt(obj target) string {
 }
 
 // contends reports whether an object can own its target at a service. It cannot if it only observes, if its ClusterConnection does not
-// allow it, or if it has no claim and has not looked at the target through the connection that it has now.
+// allow it, or if it has no claim and is suspended, or has not looked at the target through the connection that it has now.
 func contends(ctx context.Context, accounts *connect.Resolver, obj target, service string) (bool, error) {
 	at, ref := obj.GetTargetStatus().Endpoint, obj.GetConnectionRef()
-	if obj.IsObserved() || wasObserving(obj) || at == "" && !claims(obj) {
+	idle := at == "" || obj.IsSuspended() || !obj.GetDeletionTimestamp().IsZero()
+	if obj.IsObserved() || wasObserving(obj) || idle && !claims(obj) {
 		return false, nil
 	}
 	if allowed, err := accounts.Allows(ctx, obj, ref, obj.GetTarget().ProjectName); err != nil || !allowed {

@@ -231,6 +231,22 @@ func TestTwoThatHaveLooked(t *testing.T) {
 	mustBe(t, h.settle(b), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 }
 
+// TestASuspendedObjectWithoutAClaimKeepsNobodyOut: it does nothing, and may never.
+func TestASuspendedObjectWithoutAClaimKeepsNobodyOut(t *testing.T) {
+	h := newHarness(t)
+	h.existing()
+	a, b := wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionFail), wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionAdopt)
+	b.Name, b.UID = "b", "uid-b"
+	a.CreationTimestamp, b.CreationTimestamp = second(0), second(1)
+	h.create(a)
+	mustBe(t, h.settle(a), metav1.ConditionFalse, v1alpha1.ReasonAlreadyExists)
+	h.edit(a, func(r *v1alpha1.ProjectRole) { r.Spec.Suspend = true })
+	h.create(b)
+	mustBe(t, h.settle(b), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.edit(a, func(r *v1alpha1.ProjectRole) { r.Spec.Suspend, r.Spec.AdoptionPolicy = false, v1alpha1.AdoptionAdopt })
+	mustBe(t, h.settle(a), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
+}
+
 // moments lets something happen at each moment of a pass: before and after each write to the API server and each call to the cloud.
 type moments struct {
 	n, at  int

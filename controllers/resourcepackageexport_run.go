@@ -297,7 +297,7 @@ func (p *exportPass) record(file v1alpha1.StoredExport) {
 // isAt tells of files whether they are the same one.
 func isAt(file v1alpha1.StoredExport) func(v1alpha1.StoredExport) bool {
 	return func(other v1alpha1.StoredExport) bool {
-		return other.Location == file.Location && other.Endpoint == file.Endpoint
+		return other.Location == file.Location && isSameStorage(other.Endpoint, file.Endpoint)
 	}
 }
 

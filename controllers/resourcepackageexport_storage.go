@@ -45,8 +45,11 @@ type place struct {
 
 // holds tells whether a file can be reached here, whatever its prefix or path.
 func (p place) holds(file v1alpha1.StoredExport) bool {
-	return file.Endpoint == p.endpoint && strings.HasPrefix(file.Location, p.within)
+	return isSameStorage(file.Endpoint, p.endpoint) && strings.HasPrefix(file.Location, p.within)
 }
+
+// isSameStorage reports whether two endpoints mean one object storage; both are empty for a directory.
+func isSameStorage(a, b string) bool { return connect.ServiceOf(a, "") == connect.ServiceOf(b, "") }
 
 // destination is where the exports of the object go.
 func (p *exportPass) destination(ctx context.Context) (place, error) {
