@@ -162,7 +162,7 @@ func common(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*bu
 	if err != nil {
 		return nil, err
 	}
-	return b.Watches(k.object(), handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient(), k)), builder.WithPredicates(gone())), nil
+	return b.Watches(k.object(), handler.EnqueueRequestsFromMapFunc(rivalsOf(mgr.GetClient(), k)), builder.WithPredicates(gaveWay())), nil
 }
 
 // users is what the controllers of all kinds that use connections watch.
@@ -253,6 +253,19 @@ func gone() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	}
+}
+
+// gaveWay lets through objects that others may wait for, and that own nothing any more: they are gone, only observe, or have withdrawn
+// a claim.
+func gaveWay() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(target)
+			after, ok2 := e.ObjectNew.(target)
+			return ok && ok2 && (!before.IsObserved() && after.IsObserved() || claims(before) && !claims(after))
+		},
 	}
 }
 

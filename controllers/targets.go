@@ -169,7 +169,7 @@ func (t targets) settled(obj target) bool {
 	return last == nil || t.clock.Since(last.Time) > lateWrite
 }
 
-// rivalsOf queues the objects of a kind that may have waited for one that is gone.
+// rivalsOf queues the objects of a kind that may have waited for one that is gone, or has given way.
 func rivalsOf(reader client.Reader, k kind) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []reconcile.Request {
 		gone, ok := o.(target)
