@@ -32,11 +32,11 @@ func SetupConnection(mgr ctrl.Manager, options Options) error {
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("connection-controller"), Accounts: options.Accounts,
 			DefaultInterval: options.DefaultInterval, Cluster: cluster, Passes: options.Passes.Kind(connectionKind(cluster)),
 		}
-		b := ctrl.NewControllerManagedBy(mgr).For(connect.New(cluster), builder.WithPredicates(requested())).WithOptions(options.controller())
+		b := ctrl.NewControllerManagedBy(mgr).For(connect.New(cluster), builder.WithPredicates(requested())).WithOptions(options.controller(mgr, options.placeOfConnection))
 		for _, k := range kinds {
 			b = b.Watches(k.object(), handler.EnqueueRequestsFromMapFunc(connectionOf(cluster)), builder.WithPredicates(gone()))
 		}
-		failures = append(failures, b.Complete(r))
+		failures = append(failures, b.Complete(fair(r)))
 	}
 	return errors.Join(failures...)
 }

@@ -7,18 +7,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
@@ -46,19 +43,15 @@ type Options struct {
 	MaxRevocations int
 	// Scoped is set for a manager that works on a part of the objects, and whose cache lacks the others.
 	Scoped bool
-	// Concurrency is how many objects of a kind are worked on at a time.
+	// Concurrency is how many objects of a kind are worked on at a time for one tenant; for all
+	// together, it is up to twice as many.
 	Concurrency int
+	// Gates counts the objects that wait for others of their tenant. It may be nil.
+	Gates *metrics.Gates
 	// Passes counts what controllers find and do. It may be nil.
 	Passes *metrics.Passes
 	// Exports are what exports need besides.
 	Exports ExportOptions
-}
-
-func (o Options) controller() controller.Options {
-	return controller.Options{
-		MaxConcurrentReconciles: o.Concurrency,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
-	}
 }
 
 // SetupProjectRole adds the controller of ProjectRoles to a manager.
@@ -73,7 +66,7 @@ func SetupProjectRole(ctx context.Context, mgr ctrl.Manager, options Options) er
 		return err
 	}
 	return b.Watches(&v1alpha1.PackageInstallation{}, handler.EnqueueRequestsFromMapFunc(rolesOn(mgr.GetClient())), builder.WithPredicates(readyOrApplied())).
-		Complete(r)
+		Complete(fair(r))
 }
 
 // SetupMaxComputePackage adds the controller of MaxComputePackages to a manager.
@@ -84,7 +77,7 @@ func SetupMaxComputePackage(ctx context.Context, mgr ctrl.Manager, options Optio
 	if err != nil {
 		return err
 	}
-	return b.Complete(r)
+	return b.Complete(fair(r))
 }
 
 // SetupPackageInstallation adds the controller of PackageInstallations to a manager.
@@ -99,7 +92,7 @@ func SetupPackageInstallation(ctx context.Context, mgr ctrl.Manager, options Opt
 		return err
 	}
 	return b.Watches(&v1alpha1.MaxComputePackage{}, handler.EnqueueRequestsFromMapFunc(installationsOf(mgr.GetClient())), builder.WithPredicates(readyOrApplied())).
-		Complete(r)
+		Complete(fair(r))
 }
 
 // SetupPermissionApply adds the controller of PermissionApplies to a manager, and their metrics.
@@ -113,7 +106,7 @@ func SetupPermissionApply(ctx context.Context, mgr ctrl.Manager, options Options
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.Complete(r), whileLeading(mgr, metrics.Requests{Reader: mgr.GetClient(), Clock: options.Clock}))
+	return errors.Join(b.Complete(fair(r)), whileLeading(mgr, metrics.Requests{Reader: mgr.GetClient(), Clock: options.Clock}))
 }
 
 // SetupResourcePackageExport adds the controller of ResourcePackageExports to a manager, and their metrics.
@@ -126,7 +119,7 @@ func SetupResourcePackageExport(ctx context.Context, mgr ctrl.Manager, options O
 		return err
 	}
 	return errors.Join(
-		b.WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).Complete(r),
+		b.WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).Complete(fair(r)),
 		mgr.Add(manager.RunnableFunc(r.StopWith)),
 		whileLeading(mgr, metrics.Exports{Reader: mgr.GetClient(), Clock: options.Clock, Progress: r.Progress}),
 	)
@@ -176,7 +169,7 @@ func users(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*bui
 		For(k.object(), builder.WithPredicates(requested())).
 		Watches(&v1alpha1.Connection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
 		Watches(&v1alpha1.ClusterConnection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
-		WithOptions(options.controller()), nil
+		WithOptions(options.controller(mgr, options.placeOf(ctx, mgr.GetClient(), k))), nil
 }
 
 // NewProjectRoleReconciler makes the reconciler of ProjectRoles; its caller gives it a recorder of events.

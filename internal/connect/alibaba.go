@@ -233,6 +233,9 @@ func (w alibabaIdentity) fingerprint() string {
 // rateLimits are those of a connection.
 type rateLimits struct{ maxCompute, dataWorks rateLimit }
 
+// CallsPerSecond returns how many calls to MaxCompute a connection allows.
+func CallsPerSecond(connection Connection) int { return limitsOf(connection).maxCompute.qps }
+
 func limitsOf(connection Connection) rateLimits {
 	limits := rateLimits{rateLimit{qps: defaultQPS, burst: defaultBurst}, rateLimit{qps: defaultDataWorksQPS, burst: defaultDataWorksBurst}}
 	spec := connection.GetConnectionSpec().AlibabaCloud
