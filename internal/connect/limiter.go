@@ -2,7 +2,6 @@ package connect
 
 import (
 	"cmp"
-	"container/list"
 	"context"
 	"errors"
 	"math"
@@ -39,13 +38,13 @@ type limiter struct {
 	pace   pace
 	budget budget
 	turns  turns
+	silence
 
 	// tokens are in the bucket since filled. No call is let through before paused.
 	tokens         float64
 	filled, paused time.Time
-	// foreground and background hold those who wait, each a chan time.Time that gets the time when its turn has come. passed counts the
-	// calls that went ahead of a waiting background call.
-	foreground, background list.List
+	// foreground and background hold those who wait. passed counts the calls that went ahead of a waiting background call.
+	foreground, background lane
 	passed                 int
 	timer                  clock.Timer
 }
@@ -75,7 +74,10 @@ func (l *limiter) Wait(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	select {
-	case sent := <-turn:
+	case sent, ok := <-turn:
+		if !ok {
+			return time.Time{}, errSilent
+		}
 		return sent, nil
 	case <-ctx.Done():
 		leave()
@@ -87,10 +89,16 @@ func (l *limiter) Wait(ctx context.Context) (time.Time, error) {
 func (l *limiter) join(ctx context.Context) (turn <-chan time.Time, leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.closed(); err != nil {
+		return nil, nil, err
+	}
 	now := l.fill()
-	lane, ahead, background := &l.foreground, l.foreground.Len(), cloud.IsBackground(ctx)
+	lane, tenant, background := &l.foreground, cloud.TenantOf(ctx), cloud.IsBackground(ctx)
 	if background {
-		lane, ahead = &l.background, l.background.Len()
+		lane = &l.background
+	}
+	ahead := lane.ahead(tenant)
+	if background {
 		ahead += min(l.foreground.Len(), (ahead+1)*(backgroundShare-1))
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < l.delay(now, ahead) {
@@ -99,31 +107,39 @@ func (l *limiter) join(ctx context.Context) (turn <-chan time.Time, leave func()
 	if err := l.budget.reserve(now, background); err != nil {
 		return nil, nil, err
 	}
-	mine := make(chan time.Time, 1)
-	place := lane.PushBack(mine)
+	mine := lane.push(tenant)
 	l.serve(now)
-	return mine, func() { l.leave(lane, place, mine) }, nil
+	return mine.turn, func() { l.leave(lane, mine) }, nil
 }
 
-func (l *limiter) leave(lane *list.List, place *list.Element, turn <-chan time.Time) {
+func (l *limiter) leave(lane *lane, mine *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.fill()
 	select {
-	case sent := <-turn:
+	case sent, ok := <-mine.turn:
 		// It came at the same moment; whoever waits next gets what was not used.
-		l.tokens = min(l.tokens+1, l.size())
-		l.budget.refund(sent)
+		if ok {
+			l.flying--
+			l.tokens = min(l.tokens+1, l.size())
+			l.budget.refund(sent)
+		}
 	default:
-		lane.Remove(place)
+		lane.remove(mine)
 		l.budget.cancel()
 	}
 	l.serve(now)
 }
 
-// serve lets calls through for which there are tokens, and sets the alarm for the next. The lock is held, the bucket filled.
+// serve lets calls through for which there are tokens, and sets the alarm for the next. It refuses those that wait while the service is
+// silent. The lock is held, the bucket filled.
 func (l *limiter) serve(now time.Time) {
 	for l.foreground.Len()+l.background.Len() > 0 {
+		if l.closed() != nil {
+			close(l.next().pop().turn)
+			l.budget.cancel()
+			continue
+		}
 		if wait := l.delay(now, 0); wait > 0 {
 			if l.timer != nil {
 				l.timer.Stop()
@@ -132,10 +148,10 @@ func (l *limiter) serve(now time.Time) {
 			return
 		}
 		l.tokens--
+		l.flying++
 		l.pace.count(now)
 		l.budget.spend()
-		lane := l.next()
-		lane.Remove(lane.Front()).(chan time.Time) <- now //nolint:forcetypeassert // join puts nothing else there
+		l.next().pop().turn <- now
 	}
 }
 
@@ -146,7 +162,7 @@ func (l *limiter) alarm() {
 }
 
 // next is the lane whose turn it is; at least one of them is not empty.
-func (l *limiter) next() *list.List {
+func (l *limiter) next() *lane {
 	switch {
 	case l.background.Len() == 0:
 		l.passed = 0
@@ -196,8 +212,28 @@ func (l *limiter) size() float64 {
 	return float64(l.burst)
 }
 
-// Throttled implements openapi.Limiter. All calls that were under way when the limiter slowed down tell of the same excess, so only the
-// first of them slows it down: of those sent before the pause that followed, there is none that does.
+// Ended implements openapi.Limiter.
+func (l *limiter) Ended(sent time.Time, err error) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled {
+		l.Throttled(sent, e.RetryAfter)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.fill()
+	if l.ended(now, sent, err); l.silent {
+		l.serve(now)
+	}
+}
+
+// Closed implements openapi.Limiter.
+func (l *limiter) Closed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed()
+}
+
+// Throttled answers a refusal for the rate. All calls that were under way when the limiter slowed down tell of the same excess, so only
+// the first of them slows it down; those sent before the pause that followed only tell how large the excess was.
 func (l *limiter) Throttled(sent time.Time, retryAfter time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -206,6 +242,8 @@ func (l *limiter) Throttled(sent time.Time, retryAfter time.Duration) {
 	if !sent.Before(l.paused) {
 		l.pace.slow(now)
 		l.tokens, pause = 0, max(pause, shortestPause)
+	} else {
+		l.pace.refusedToo(sent)
 	}
 	if until := now.Add(pause); pause > 0 && until.After(l.paused) {
 		l.paused = until

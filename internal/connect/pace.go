@@ -43,9 +43,10 @@ type pace struct {
 	at, since, next time.Time
 	step            float64
 	patience        time.Duration
-	// sent is how many calls a second have been let through lately, as of counted.
-	sent    float64
-	counted time.Time
+	// sent are the times of the calls of the last second, in order; taken is how many of them the service took, as far as known, when it
+	// last refused one.
+	sent  []time.Time
+	taken int
 }
 
 // restrained tells whether the service allows less than is configured.
@@ -70,25 +71,45 @@ func (p *pace) allow(now time.Time, allowed float64) {
 
 // count takes note of a call.
 func (p *pace) count(now time.Time) {
-	p.sent = p.lately(now) + 1
-	p.counted = now
+	p.sent = append(p.recent(now), now)
 }
 
-// lately is how many calls a second have been let through in the last seconds, the later ones counting more.
-func (p *pace) lately(now time.Time) float64 {
-	return p.sent * math.Exp(-now.Sub(p.counted).Seconds())
+// recent are the calls of the last second.
+func (p *pace) recent(now time.Time) []time.Time {
+	old := 0
+	for old < len(p.sent) && now.Sub(p.sent[old]) >= time.Second {
+		old++
+	}
+	p.sent = p.sent[old:]
+	return p.sent
 }
 
-// slow answers a refusal.
+// slow answers a refusal. The first one tells how much the service takes, from which on the limiter goes on at once, unless it met
+// one that had hardly sent anything: then it may have been for somebody else's burst.
 func (p *pace) slow(now time.Time) {
 	p.patience = min(max(firstTrial, 2*p.patience), lastTrial)
-	ceiling := p.rate
-	if p.restrained() {
-		// Not the first refusal, which may have met somebody else's burst: what was sent is too much, be it less than the rate.
-		ceiling = min(ceiling, max(telling, p.lately(now)))
+	p.taken = len(p.recent(now)) - 1
+	first, tells, before := !p.restrained(), p.taken >= telling, p.rate
+	p.ceiling = before
+	if tells || !first {
+		p.ceiling = min(before, max(telling, float64(p.taken)))
 	}
-	p.ceiling, p.rate = ceiling, max(slowest, ceiling*slowdown)
+	p.rate = max(slowest, p.ceiling*slowdown)
+	if first && tells {
+		p.rate = min(p.target(), before*slowdown)
+	}
 	p.at, p.since, p.next, p.step = now, now, now.Add(p.patience), trialStep
+}
+
+// refusedToo takes note of another refusal for the excess that slow has answered: the more calls were refused of those that had been
+// sent by then, the fewer were taken.
+func (p *pace) refusedToo(sent time.Time) {
+	if p.taken < telling || p.since.Sub(sent) >= time.Second {
+		return
+	}
+	p.taken--
+	p.ceiling = min(p.ceiling, max(telling, float64(p.taken)))
+	p.rate = min(p.rate, p.target())
 }
 
 // advance brings the rate up to the time. busy tells that calls are waiting: only then does it say something that none was refused.

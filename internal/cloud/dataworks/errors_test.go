@@ -3,6 +3,7 @@ package dataworks_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -162,9 +163,13 @@ func (l *limiter) Wait(context.Context) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-func (l *limiter) Throttled(_ time.Time, retryAfter time.Duration) {
-	l.throttled = append(l.throttled, retryAfter)
+func (l *limiter) Ended(_ time.Time, err error) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled {
+		l.throttled = append(l.throttled, e.RetryAfter)
+	}
 }
+
+func (*limiter) Closed() error { return nil }
 
 func TestAbsentOrders(t *testing.T) {
 	for version := range versions {

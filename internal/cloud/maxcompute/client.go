@@ -53,6 +53,7 @@ func New(config Config) (*Client, error) {
 		Service: "ODPS", Observer: config.Observer,
 		HTTPClient: config.HTTPClient, Limiter: config.Limiter, Timeout: cmp.Or(config.Timeout, 30*time.Second), MaxBody: cmp.Or(config.MaxBody, 64<<20),
 	}}
+	c.roles.closed, c.packages.closed = c.transport.Closed, c.transport.Closed
 	var err error
 	if c.odps, err = openapi.ParseEndpoint(config.ODPSEndpoint); err != nil {
 		return nil, err

@@ -549,7 +549,9 @@ func (never) Wait(ctx context.Context) (time.Time, error) {
 	return time.Time{}, ctx.Err()
 }
 
-func (never) Throttled(time.Time, time.Duration) {}
+func (never) Ended(time.Time, error) {}
+
+func (never) Closed() error { return nil }
 
 func TestTheRateLimitIsAskedOncePerRequest(t *testing.T) {
 	server := newCloud(t)
@@ -572,7 +574,9 @@ func (l *tally) Wait(context.Context) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-func (*tally) Throttled(time.Time, time.Duration) {}
+func (*tally) Ended(time.Time, error) {}
+
+func (*tally) Closed() error { return nil }
 
 func TestTheSameFailureHasTheSameText(t *testing.T) {
 	// Each message is filled with what differs from call to call.
@@ -724,9 +728,13 @@ type slowed struct{ asked []time.Duration }
 
 func (*slowed) Wait(context.Context) (time.Time, error) { return time.Time{}, nil }
 
-func (l *slowed) Throttled(_ time.Time, retryAfter time.Duration) {
-	l.asked = append(l.asked, retryAfter)
+func (l *slowed) Ended(_ time.Time, err error) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled {
+		l.asked = append(l.asked, e.RetryAfter)
+	}
 }
+
+func (*slowed) Closed() error { return nil }
 
 func TestTheLimiterIsToldOfARefusalForTheRateInEveryForm(t *testing.T) {
 	for form, f := range forms {

@@ -36,7 +36,9 @@ func (l slowLimiter) Wait(context.Context) (time.Time, error) {
 	return time.Now(), l.err
 }
 
-func (slowLimiter) Throttled(time.Time, time.Duration) {}
+func (slowLimiter) Ended(time.Time, error) {}
+
+func (slowLimiter) Closed() error { return nil }
 
 func TestObserver(t *testing.T) {
 	tests := map[string]struct {

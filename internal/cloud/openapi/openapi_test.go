@@ -207,12 +207,16 @@ var sentAt = time.Date(2026, 11, 21, 16, 0, 0, 0, time.UTC)
 
 func (*told) Wait(context.Context) (time.Time, error) { return sentAt, nil }
 
-func (l *told) Throttled(sent time.Time, retryAfter time.Duration) {
+func (l *told) Ended(sent time.Time, err error) {
 	if !sent.Equal(sentAt) {
-		panic("another call was throttled")
+		panic("another call has ended")
 	}
-	l.throttled = append(l.throttled, retryAfter)
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled {
+		l.throttled = append(l.throttled, e.RetryAfter)
+	}
 }
+
+func (*told) Closed() error { return nil }
 
 func TestTheLimiterIsToldOfRefusalsForTheRate(t *testing.T) {
 	tests := map[string]struct {
@@ -260,7 +264,9 @@ type closed struct{ err error }
 
 func (l closed) Wait(context.Context) (time.Time, error) { return time.Time{}, l.err }
 
-func (closed) Throttled(time.Time, time.Duration) { panic("a call was throttled that was not sent") }
+func (closed) Ended(time.Time, error) { panic("a call has ended that was not sent") }
+
+func (l closed) Closed() error { return l.err }
 
 func TestWhatTheLimiterRefusesIsNotSent(t *testing.T) {
 	full := errors.New("no room")

@@ -31,9 +31,11 @@ type Limiter interface {
 	// Wait returns when a call may be sent, with the time at which that was decided, or with an error if the call must not be sent. Of a
 	// *cloud.Error, only Op is filled in.
 	Wait(ctx context.Context) (time.Time, error)
-	// Throttled tells that the service refused a call for its rate: what Wait had returned for it, and how long the service asked to wait,
-	// 0 if it did not say.
-	Throttled(sent time.Time, retryAfter time.Duration)
+	// Ended is called once for each call that was let through, with the time that Wait returned for it,
+	// and its error, which says whether the service refused it for its rate, or did not answer.
+	Ended(sent time.Time, err error)
+	// Closed returns the error that Wait would return at once, nil if there is none.
+	Closed() error
 }
 
 // Observer is told of calls, for metrics. Its methods return at once and may be called concurrently.
@@ -75,7 +77,7 @@ type Answer struct {
 // read. action is the name of the operation, such as
 // GetRoleAcl, and op says in words what it does to what. exchange makes the request and returns what Send does; read turns the answer
 // into data or a classified error.
-func (t Transport) Do(ctx context.Context, action, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) error {
+func (t Transport) Do(ctx context.Context, action, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) (err error) {
 	sent, err := t.wait(ctx, op)
 	if err == nil {
 		err = cloud.Permit(ctx, action)
@@ -83,13 +85,21 @@ func (t Transport) Do(ctx context.Context, action, op string, exchange func(cont
 	if err != nil {
 		return err
 	}
+	if t.Limiter != nil {
+		defer func() { t.Limiter.Ended(sent, err) }()
+	}
 	began := time.Now()
 	err = t.call(ctx, op, exchange, read)
 	t.Observe(action, began, err)
-	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Throttled && t.Limiter != nil {
-		t.Limiter.Throttled(sent, e.RetryAfter)
-	}
 	return err
+}
+
+// Closed returns the error of a call that the limiter would refuse at once, nil if it would not.
+func (t Transport) Closed(op string) error {
+	if t.Limiter == nil {
+		return nil
+	}
+	return withheld(t.Limiter.Closed(), op)
 }
 
 // Observe tells the Observer of a call that has ended now.
@@ -126,15 +136,20 @@ func (t Transport) wait(ctx context.Context, op string) (time.Time, error) {
 	default:
 		t.Observer.Waited(t.Service, time.Since(began))
 	}
+	return sent, withheld(err, op)
+}
+
+// withheld is the error of a call that the limiter did not let through, nil if it did.
+func withheld(err error, op string) error {
 	if e, ok := errors.AsType[*cloud.Error](err); ok {
 		refusal := *e
 		refusal.Op = op
-		return sent, &refusal
+		return &refusal
 	}
 	if err != nil {
-		return sent, &cloud.Error{Code: cloud.RemoteUnavailable, Op: op, Message: "not sent: the account's rate limit leaves no room in time", Throttled: true, Err: err}
+		return &cloud.Error{Code: cloud.RemoteUnavailable, Op: op, Message: "not sent: the account's rate limit leaves no room in time", Throttled: true, Err: err}
 	}
-	return sent, nil
+	return nil
 }
 
 // errTooLarge says that an answer was longer than Transport.MaxBody.
