@@ -73,7 +73,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.endpointSuffixes, "allowed-endpoint-suffixes", strings.Join(connect.DefaultEndpointSuffixes, ","), "Comma-separated domains below which the endpoints of Connections must be.")
 	flag.BoolVar(&f.allowInsecureEndpoints, "allow-insecure-endpoints", false, "Allow endpoints of any host and without TLS. For development only: whoever writes a Connection then chooses where signed requests go.")
 	flag.StringVar(&f.exportDirectory, "export-directory", "", "Directory, on a mounted volume, that ResourcePackageExports may store exports below; empty means that they cannot.")
-	flag.StringVar(&f.maxExportSize, "max-export-size", "4Gi", "How large an exported package may be. Packages for object storage are received in the directory for temporary files (TMPDIR); up to four exports run at a time.")
+	flag.StringVar(&f.maxExportSize, "max-export-size", "4Gi", "How large an exported package may be. Packages for object storage are received in the directory for temporary files (TMPDIR); up to eight exports run at a time, four of them of one namespace.")
 	flag.BoolVar(&f.version, "version", false, "Print the version and exit.")
 	// A stack trace below every failed call to the cloud says nothing about it.
 	f.zap.StacktraceLevel = zapcore.PanicLevel

@@ -50,17 +50,22 @@ func (o Options) placeOf(ctx context.Context, reader client.Reader, k kind) func
 		if reader.Get(ctx, request.NamespacedName, obj, asCached...) != nil {
 			return at // It is gone, so nothing will be waited for.
 		}
-		ref := obj.GetConnectionRef()
-		connection, key := connect.New(ref.IsCluster()), client.ObjectKey{Namespace: request.Namespace, Name: ref.Name}
-		if ref.IsCluster() {
-			key.Namespace = ""
-		}
+		connection, key := connect.New(obj.GetConnectionRef().IsCluster()), connectionKey(obj)
 		at.Account = key.String()
 		if reader.Get(ctx, key, connection, asCached...) == nil {
 			at.Most = min(o.Concurrency, max(leastPasses, connect.CallsPerSecond(connection)))
 		}
 		return at
 	}
+}
+
+// connectionKey returns the key of the connection that an object refers to.
+func connectionKey(obj user) client.ObjectKey {
+	ref := obj.GetConnectionRef()
+	if ref.IsCluster() {
+		return client.ObjectKey{Name: ref.Name}
+	}
+	return client.ObjectKey{Namespace: obj.GetNamespace(), Name: ref.Name}
 }
 
 // asCached reads what is in the cache at once and as it is: it is not changed, and only a hint.

@@ -33,8 +33,9 @@ const (
 	progressInterval = 10 * time.Second
 	// slotPoll is how soon an export that waits for others asks again whether there is room.
 	slotPoll = 5 * time.Second
-	// maxExports is how many exports are under way at a time: each may need as much temporary space as its package is large.
-	maxExports = 4
+	// maxExports is how many exports are under way at a time, half of them of one namespace or account: each may need as much temporary
+	// space as its package is large.
+	maxExports = 8
 )
 
 // ExportOptions are what exports need besides.

@@ -22,6 +22,8 @@ import (
 // down what is about to be stored.
 type job struct {
 	uid types.UID
+	// account is the connection that it exports by, in words that mean the same in all namespaces.
+	account string
 	// spec is the fingerprint of what it exports.
 	spec string
 	// began is when the attempt was started, and told when the status last said how far it is.
@@ -67,8 +69,9 @@ func (j *job) isDone() bool {
 
 // waiter is an object that waits for others to end, and when it last asked.
 type waiter struct {
-	name  types.NamespacedName
-	asked time.Time
+	name    types.NamespacedName
+	account string
+	asked   time.Time
 }
 
 // jobs are those of the process, at most one for each object.
@@ -158,7 +161,8 @@ func (s *jobs) of(obj client.Object) *job {
 	return s.known[client.ObjectKeyFromObject(obj)]
 }
 
-// add makes room for a job; false if there is none yet. Who has waited longest comes first.
+// add makes room for a job; false if there is none yet. The one that has waited longest comes first, of those whose namespace and account
+// leave room for others.
 func (s *jobs) add(obj client.Object, j *job, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,8 +174,8 @@ func (s *jobs) add(obj client.Object, j *job, now time.Time) bool {
 		place = len(s.waiting)
 		s.waiting = append(s.waiting, waiter{name: name})
 	}
-	s.waiting[place].asked = now
-	if s.stopped || place >= maxExports-len(s.known) {
+	s.waiting[place].account, s.waiting[place].asked = j.account, now
+	if s.stopped || !s.hasRoom(place) {
 		return false
 	}
 	s.waiting = slices.Delete(s.waiting, place, place+1)
@@ -180,6 +184,28 @@ func (s *jobs) add(obj client.Object, j *job, now time.Time) bool {
 	}
 	s.known[name] = j
 	return true
+}
+
+// hasRoom reports whether there is room for the one at a place in the queue when those before it have got theirs. A namespace or account
+// gets room only while it has less than is free: one whose service or destination is silent must not hold all of it. The lock is held.
+func (s *jobs) hasRoom(place int) bool {
+	free, namespaces, accounts := maxExports-len(s.known), map[string]int{}, map[string]int{}
+	for name, j := range s.known {
+		namespaces[name.Namespace]++
+		accounts[j.account]++
+	}
+	for i, w := range s.waiting[:place+1] {
+		if room := namespaces[w.name.Namespace] < free && accounts[w.account] < free; !room {
+			continue
+		}
+		if i == place {
+			return true
+		}
+		free--
+		namespaces[w.name.Namespace]++
+		accounts[w.account]++
+	}
+	return false
 }
 
 // claim makes sure that no two jobs store at one location.

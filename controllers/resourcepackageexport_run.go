@@ -79,7 +79,10 @@ func (p *exportPass) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j := &job{uid: p.obj.UID, spec: fingerprint(p.obj), began: p.Clock.Now().Truncate(time.Second), to: to, packageName: p.obj.Spec.PackageName, patience: p.patience()}
+	j := &job{
+		uid: p.obj.UID, account: connectionKey(p.obj).String(), spec: fingerprint(p.obj), began: p.Clock.Now().Truncate(time.Second), to: to,
+		packageName: p.obj.Spec.PackageName, patience: p.patience(),
+	}
 	if !p.jobs.add(p.obj, j, p.Clock.Now()) {
 		p.retryIn(slotPoll)
 		return conditions.Wait(v1alpha1.ReasonExportRunning, "waiting for other exports to end")
