@@ -67,7 +67,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease; the manager's own if it runs in a cluster.")
 	flag.StringVar(&f.watchNamespaces, "watch-namespaces", "", "Comma-separated namespaces to work in; empty means all.")
 	flag.StringVar(&f.watchLabelSelector, "watch-label-selector", "", "Label selector of the objects to work on, such as shard=a; Connections are always seen. Empty means all.")
-	flag.IntVar(&f.concurrency, "concurrency", 32, "How many objects of a kind are worked on at a time for one namespace and one connection; for all together, up to twice as many.")
+	flag.IntVar(&f.concurrency, "concurrency", 32, "How many objects of a kind are worked on at a time for one namespace and one connection; for all together, up to four times as many.")
 	flag.IntVar(&f.maxRevocations, "max-revocations", 50, "How many permissions and members a plan may take away without the annotation maxcompute-operator.io/approve-plan; also when it is more than half of what is there, if that half is more than 10. 0 switches the rule off.")
 	flag.DurationVar(&f.defaultInterval, "default-interval", 10*time.Minute, "Time between two looks at the cloud for objects without spec.interval, give or take 10 %.")
 	flag.StringVar(&f.endpointSuffixes, "allowed-endpoint-suffixes", strings.Join(connect.DefaultEndpointSuffixes, ","), "Comma-separated domains below which the endpoints of Connections must be.")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -32,7 +31,7 @@ func SetupConnection(mgr ctrl.Manager, options Options) error {
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("connection-controller"), Accounts: options.Accounts,
 			DefaultInterval: options.DefaultInterval, Cluster: cluster, Passes: options.Passes.Kind(connectionKind(cluster)),
 		}
-		b := ctrl.NewControllerManagedBy(mgr).For(connect.New(cluster), builder.WithPredicates(requested())).WithOptions(options.controller(mgr, options.placeOfConnection))
+		b := ctrl.NewControllerManagedBy(mgr).For(connect.New(cluster), builder.WithPredicates(requested())).WithOptions(options.controller(mgr.GetLogger(), options.placeOfConnection))
 		for _, k := range kinds {
 			b = b.Watches(k.object(), handler.EnqueueRequestsFromMapFunc(connectionOf(cluster)), builder.WithPredicates(gone()))
 		}
@@ -73,11 +72,7 @@ func connectionOf(cluster bool) handler.MapFunc {
 		if !ok || user.GetConnectionRef().IsCluster() != cluster {
 			return nil
 		}
-		key := types.NamespacedName{Namespace: user.GetNamespace(), Name: user.GetConnectionRef().Name}
-		if cluster {
-			key.Namespace = ""
-		}
-		return []reconcile.Request{{NamespacedName: key}}
+		return []reconcile.Request{{NamespacedName: connectionKey(user)}}
 	}
 }
 

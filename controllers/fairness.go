@@ -3,13 +3,14 @@ package controllers
 import (
 	"context"
 
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
@@ -24,10 +25,13 @@ import (
 // can write to the API server while another calls the cloud.
 const leastPasses = 2
 
-// controller returns the options of a kind's controller. It has twice as many workers as passes may
-// be under way for one tenant, so that the gate always has some for the others.
-func (o Options) controller(mgr manager.Manager, place func(reconcile.Request) gate.Place) controller.Options {
-	slots := 2 * o.Concurrency
+// spareWorkers is how many times as many workers there are as passes may be under way for one tenant,
+// so that the gate has some for others even if many tenants have much to do.
+const spareWorkers = 4
+
+// controller returns the options of a kind's controller.
+func (o Options) controller(logger logr.Logger, place func(reconcile.Request) gate.Place) controller.Options {
+	slots := spareWorkers * o.Concurrency
 	return controller.Options{
 		MaxConcurrentReconciles: slots,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
@@ -35,7 +39,7 @@ func (o Options) controller(mgr manager.Manager, place func(reconcile.Request) g
 			admission := gate.New[reconcile.Request](slots)
 			o.Gates.Add(name, admission.Waiting)
 			return &gate.Queue[reconcile.Request]{Gate: admission, Place: place, PriorityQueue: priorityqueue.New(name, func(q *priorityqueue.Opts[reconcile.Request]) {
-				q.Log, q.RateLimiter = mgr.GetLogger().WithValues("controller", name), limiter
+				q.Log, q.RateLimiter = logger.WithValues("controller", name), limiter
 			})}
 		},
 	}
@@ -45,7 +49,7 @@ func (o Options) controller(mgr manager.Manager, place func(reconcile.Request) g
 // connection that they refer to.
 func (o Options) placeOf(ctx context.Context, reader client.Reader, k kind) func(reconcile.Request) gate.Place {
 	return func(request reconcile.Request) gate.Place {
-		at := gate.Place{Tenant: request.Namespace, Account: request.Namespace + "/", Most: o.Concurrency}
+		at := gate.Place{Tenant: request.Namespace, Account: request.Namespace + "/", Most: func() int { return o.Concurrency }}
 		obj := k.object()
 		if reader.Get(ctx, request.NamespacedName, obj, asCached...) != nil {
 			return at // It is gone, so nothing will be waited for.
@@ -53,9 +57,20 @@ func (o Options) placeOf(ctx context.Context, reader client.Reader, k kind) func
 		connection, key := connect.New(obj.GetConnectionRef().IsCluster()), connectionKey(obj)
 		at.Account = key.String()
 		if reader.Get(ctx, key, connection, asCached...) == nil {
-			at.Most = min(o.Concurrency, max(leastPasses, connect.CallsPerSecond(connection)))
+			at.Most = o.most(connection.GetUID(), connect.CallsPerSecond(connection))
 		}
 		return at
+	}
+}
+
+// most returns how many passes of a tenant a connection keeps busy: as many as it allows calls in a
+// second, and a single one until that has found out whether its service answers.
+func (o Options) most(connection types.UID, callsPerSecond int) func() int {
+	return func() int {
+		if !o.Accounts.IsTried(connection) {
+			return 1
+		}
+		return min(o.Concurrency, max(leastPasses, callsPerSecond))
 	}
 }
 
@@ -74,7 +89,7 @@ var asCached = []client.GetOption{client.UnsafeDisableDeepCopy, client.DisableRe
 // placeOfConnection is where the check of a connection belongs. Each ClusterConnection is a tenant of
 // its own.
 func (o Options) placeOfConnection(request reconcile.Request) gate.Place {
-	at := gate.Place{Tenant: request.Namespace, Account: request.String(), Most: o.Concurrency}
+	at := gate.Place{Tenant: request.Namespace, Account: request.String(), Most: func() int { return o.Concurrency }}
 	if at.Tenant == "" {
 		at.Tenant = at.Account
 	}

@@ -111,6 +111,14 @@ func newHarness(t testing.TB) *harness {
 			t.Errorf("the fake cloud was asked for what it does not have: %v", violations)
 		}
 	})
+	h.kube = interceptor.NewClient(newAPIServer(t, h.newSecret(), h.newConnection()), h.interceptors())
+	h.restart()
+	return h
+}
+
+// newAPIServer makes an API server that lives in memory, with the indexes of the manager's cache.
+func newAPIServer(t testing.TB, objects ...client.Object) client.WithWatch {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -127,17 +135,13 @@ func newHarness(t testing.TB) *harness {
 			return []string{strings.ToLower(target.ProjectName + "/" + target.Name)}
 		})
 	}
-	builder = builder.WithIndex(&v1alpha1.PermissionApply{}, "spec.projectName", func(o client.Object) []string {
+	return builder.WithIndex(&v1alpha1.PermissionApply{}, "spec.projectName", func(o client.Object) []string {
 		return []string{strings.ToLower(o.(*v1alpha1.PermissionApply).Spec.ProjectName)}
 	}).WithIndex(&v1alpha1.PermissionApply{}, "spec.connectionRef.name", func(o client.Object) []string {
 		return []string{o.(*v1alpha1.PermissionApply).Spec.ConnectionRef.String()}
 	}).WithIndex(&v1alpha1.ResourcePackageExport{}, "spec.connectionRef.name", func(o client.Object) []string {
 		return []string{o.(*v1alpha1.ResourcePackageExport).Spec.ConnectionRef.String()}
-	})
-	h.kube = interceptor.NewClient(builder.
-		WithObjects(h.newSecret(), h.newConnection()).Build(), h.interceptors())
-	h.restart()
-	return h
+	}).WithObjects(objects...).Build()
 }
 
 // share installs a package of the partner's in the project.

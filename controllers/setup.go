@@ -44,7 +44,7 @@ type Options struct {
 	// Scoped is set for a manager that works on a part of the objects, and whose cache lacks the others.
 	Scoped bool
 	// Concurrency is how many objects of a kind are worked on at a time for one tenant; for all
-	// together, it is up to twice as many.
+	// together, it is up to four times as many.
 	Concurrency int
 	// Gates counts the objects that wait for others of their tenant. It may be nil.
 	Gates *metrics.Gates
@@ -169,7 +169,7 @@ func users(ctx context.Context, mgr ctrl.Manager, k kind, options Options) (*bui
 		For(k.object(), builder.WithPredicates(requested())).
 		Watches(&v1alpha1.Connection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
 		Watches(&v1alpha1.ClusterConnection{}, queueUsers(mgr.GetClient(), k), builder.WithPredicates(usabilityChanged())).
-		WithOptions(options.controller(mgr, options.placeOf(ctx, mgr.GetClient(), k))), nil
+		WithOptions(options.controller(mgr.GetLogger(), options.placeOf(ctx, mgr.GetClient(), k))), nil
 }
 
 // NewProjectRoleReconciler makes the reconciler of ProjectRoles; its caller gives it a recorder of events.

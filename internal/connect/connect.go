@@ -292,6 +292,19 @@ func (s *source) release(uid types.UID) {
 	s.claimed.dataWorks.release(uid)
 }
 
+// IsTried reports whether it is known of a connection that its service answers, or that it does not; its calls are refused at once then.
+// That of a service without a limiter counts as known.
+func (r *Resolver) IsTried(connection types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sources[connection]
+	if s == nil || s.last.Load() == nil {
+		return false
+	}
+	all := s.last.Load().limiters
+	return all.maxCompute == nil || all.maxCompute.isTried() || all.dataWorks.isTried()
+}
+
 // Forget drops what is known of a connection that is gone; its rate limit does not hold any more.
 func (r *Resolver) Forget(uid types.UID) {
 	r.mu.Lock()

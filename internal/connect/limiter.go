@@ -225,6 +225,13 @@ func (l *limiter) Ended(sent time.Time, err error) {
 	}
 }
 
+// isTried reports whether it is known that the service answers, or that it does not.
+func (l *limiter) isTried() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silent || !l.heard.IsZero()
+}
+
 // Closed implements openapi.Limiter.
 func (l *limiter) Closed() error {
 	l.mu.Lock()

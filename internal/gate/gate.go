@@ -14,20 +14,20 @@ type Place struct {
 	Tenant string
 	// Account is what the pass may wait for: a connection.
 	Account string
-	// Most is how many passes of one tenant keep the account busy; more of them would only wait.
-	Most int
+	// Most returns how many passes of one tenant keep the account busy now; more would only wait.
+	Most func() int
 }
 
 // Gate admits passes over items. A tenant, or an account, gets a slot only while it has fewer than
-// are free: one alone takes half of them, of n that want all each gets one part of n+1, and one
-// part stays free for a tenant that has nothing under way yet. It is safe for concurrent use.
+// are free: of n that want all, each gets one part of n+1, and one part stays free for a tenant that
+// has nothing under way yet. It is safe for concurrent use.
 type Gate[T comparable] struct {
 	mu sync.Mutex
 	// free is how many slots are free.
 	free int
 	// tenants and accounts count passes that have a slot.
 	tenants, accounts map[string]int
-	lines             map[Place]*line[T]
+	lines             map[key]*line[T]
 	// waiting are the lines in which passes wait; the one at the front was served longest ago.
 	waiting []*line[T]
 	// parked are the passes that wait, and admitted the lines of those that have a slot.
@@ -36,9 +36,13 @@ type Gate[T comparable] struct {
 	arrivals int
 }
 
+// key is a tenant at an account.
+type key struct{ tenant, account string }
+
 // line holds the passes of one tenant at one account.
 type line[T comparable] struct {
-	place Place
+	key
+	most func() int
 	// inside is how many passes have a slot. queue holds those that wait, the next one first.
 	inside int
 	queue  []*pass[T]
@@ -60,7 +64,7 @@ type Admission[T comparable] struct {
 // New returns a Gate with a number of slots.
 func New[T comparable](slots int) *Gate[T] {
 	return &Gate[T]{
-		free: slots, tenants: map[string]int{}, accounts: map[string]int{}, lines: map[Place]*line[T]{},
+		free: slots, tenants: map[string]int{}, accounts: map[string]int{}, lines: map[key]*line[T]{},
 		parked: map[T]*pass[T]{}, admitted: map[T]*line[T]{},
 	}
 }
@@ -97,8 +101,8 @@ func (g *Gate[T]) Leave(item T) []Admission[T] {
 	delete(g.admitted, item)
 	g.free++
 	l.inside--
-	count(g.tenants, l.place.Tenant, -1)
-	count(g.accounts, l.place.Account, -1)
+	count(g.tenants, l.tenant, -1)
+	count(g.accounts, l.account, -1)
 	g.tidy(l)
 	return g.serve()
 }
@@ -112,8 +116,8 @@ func (g *Gate[T]) Waiting() int {
 
 // hasRoom reports whether a line may have another slot.
 func (g *Gate[T]) hasRoom(l *line[T]) bool {
-	account := g.accounts[l.place.Account]
-	return g.tenants[l.place.Tenant] < g.free && account < g.free && l.inside < 2*l.place.Most-account
+	account := g.accounts[l.account]
+	return g.tenants[l.tenant] < g.free && account < g.free && l.inside < 2*l.most()-account
 }
 
 // serve admits passes while there is room: those of the highest priority first, one of each line in
@@ -138,8 +142,8 @@ func (g *Gate[T]) admit(l *line[T]) Admission[T] {
 	p := l.queue[0]
 	g.free--
 	l.inside++
-	count(g.tenants, l.place.Tenant, 1)
-	count(g.accounts, l.place.Account, 1)
+	count(g.tenants, l.tenant, 1)
+	count(g.accounts, l.account, 1)
 	g.admitted[p.item] = l
 	g.unpark(p)
 	if i := slices.Index(g.waiting, l); i >= 0 {
@@ -150,10 +154,12 @@ func (g *Gate[T]) admit(l *line[T]) Admission[T] {
 
 // line finds or makes a line.
 func (g *Gate[T]) line(at Place) *line[T] {
-	if g.lines[at] == nil {
-		g.lines[at] = &line[T]{place: at}
+	k := key{at.Tenant, at.Account}
+	if g.lines[k] == nil {
+		g.lines[k] = &line[T]{key: k}
 	}
-	return g.lines[at]
+	g.lines[k].most = at.Most
+	return g.lines[k]
 }
 
 func (g *Gate[T]) park(p *pass[T]) {
@@ -178,7 +184,7 @@ func (g *Gate[T]) unpark(p *pass[T]) {
 // tidy drops a line that nothing is left of.
 func (g *Gate[T]) tidy(l *line[T]) {
 	if l.inside == 0 && len(l.queue) == 0 {
-		delete(g.lines, l.place)
+		delete(g.lines, l.key)
 	}
 }
 

@@ -12,9 +12,11 @@ import (
 
 const slots = 64
 
+func most(n int) func() int { return func() int { return n } }
+
 // place is one of a tenant with an account of its own, whose rate is plenty.
 func place(tenant string) gate.Place {
-	return gate.Place{Tenant: tenant, Account: tenant + "/prod", Most: slots / 2}
+	return gate.Place{Tenant: tenant, Account: tenant + "/prod", Most: most(slots / 2)}
 }
 
 // crowd has a tenant ask for many slots, and returns the items that got one.
@@ -31,7 +33,7 @@ func crowd(g *gate.Gate[string], at gate.Place, n int) []string {
 
 func TestHowManySlotsATenantGets(t *testing.T) {
 	slow, shared := place("a"), place("a")
-	slow.Most = 2
+	slow.Most = most(2)
 	shared.Account = "/shared"
 	tests := map[string]struct {
 		at   gate.Place
@@ -88,7 +90,7 @@ func TestTenantsThatWantAllGetTheSame(t *testing.T) {
 
 // TestTenantsOfOneAccount share it, though its rate keeps only few passes busy.
 func TestTenantsOfOneAccount(t *testing.T) {
-	at := func(tenant string) gate.Place { return gate.Place{Tenant: tenant, Account: "/shared", Most: 2} }
+	at := func(tenant string) gate.Place { return gate.Place{Tenant: tenant, Account: "/shared", Most: most(2)} }
 	g := gate.New[string](slots)
 	a := crowd(g, at("a"), 100)
 	b := crowd(g, at("b"), 100)
@@ -104,7 +106,7 @@ func TestTenantsOfOneAccount(t *testing.T) {
 }
 
 func TestTheOrderOfThoseWhoWait(t *testing.T) {
-	one := gate.Place{Tenant: "a", Account: "a/prod", Most: 1}
+	one := gate.Place{Tenant: "a", Account: "a/prod", Most: most(1)}
 	enter := func(g *gate.Gate[string], item string, priority int) {
 		if ok, _ := g.Enter(item, priority, one); ok {
 			t.Errorf("%s has got a slot", item)
@@ -147,10 +149,25 @@ func TestTheOrderOfThoseWhoWait(t *testing.T) {
 	}
 }
 
+// TestAnAccountThatHasAnswered gets more slots for those who wait already.
+func TestAnAccountThatHasAnswered(t *testing.T) {
+	g, now := gate.New[string](slots), 1
+	at := place("a")
+	at.Most = func() int { return now }
+	inside := crowd(g, at, 100)
+	if len(inside) != 1 {
+		t.Fatalf("%d have a slot", len(inside))
+	}
+	now = 20
+	if inside = churn(g, inside, 1); len(inside) != 20 {
+		t.Errorf("%d have a slot, want 20", len(inside))
+	}
+}
+
 // TestAnItemThatMoved: its connection has changed while it waits.
 func TestAnItemThatMoved(t *testing.T) {
 	g := gate.New[string](slots)
-	full := gate.Place{Tenant: "a", Account: "a/slow", Most: 1}
+	full := gate.Place{Tenant: "a", Account: "a/slow", Most: most(1)}
 	if ok, _ := g.Enter("first", 0, full); !ok {
 		t.Fatal("the first has no slot")
 	}
@@ -186,7 +203,7 @@ func TestNobodyIsForgotten(t *testing.T) {
 			admit(g.Leave(item)...)
 		}
 		for item := range 300 {
-			at := gate.Place{Tenant: fmt.Sprint(r.IntN(5)), Account: fmt.Sprint(r.IntN(3)), Most: 1 + r.IntN(4)}
+			at := gate.Place{Tenant: fmt.Sprint(r.IntN(5)), Account: fmt.Sprint(r.IntN(3)), Most: most(1 + r.IntN(4))}
 			waiting[item] = at.Tenant
 			ok, others := g.Enter(item, r.IntN(3), at)
 			if admit(others...); ok {

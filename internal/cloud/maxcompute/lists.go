@@ -13,7 +13,7 @@ import (
 // OpenAPI has no call for a single one, a thousand objects would otherwise read the same list a thousand times. T is what is kept of
 // an answer, something that a change can be made to in place.
 type sharedLists[T any] struct {
-	// closed returns why the service would not be asked now. Nobody waits for somebody else's call then.
+	// closed returns why the service would not be asked now: then nobody waits for the call of another.
 	closed   func(op string) error
 	mu       sync.Mutex
 	projects map[string]*sharedList[T]
@@ -34,12 +34,14 @@ type sharedList[T any] struct {
 // ask does.
 func (l *sharedLists[T]) look(ctx context.Context, project, op string, maxAge time.Duration, ask func(context.Context) (T, error), read func(T) error) error {
 	asked := time.Now()
-	if err := l.closed(op); err != nil {
-		return err
-	}
 	p := l.project(project)
-	if err := p.lock(ctx); err != nil {
-		return openapi.TransportError(ctx, op, err)
+	if !p.tryLock() {
+		if err := l.closed(op); err != nil {
+			return err
+		}
+		if err := p.lock(ctx); err != nil {
+			return openapi.TransportError(ctx, op, err)
+		}
 	}
 	defer p.unlock()
 	if !p.answers(asked, maxAge) {
@@ -80,6 +82,15 @@ func (p *sharedList[T]) lock(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+func (p *sharedList[T]) tryLock() bool {
+	select {
+	case p.turn <- struct{}{}:
+		return true
+	default:
+		return false
 	}
 }
 
