@@ -139,10 +139,3 @@ func Refused(err error) bool {
 	}
 	return false
 }
-
-// IsUnanswered reports whether a failure is that no answer arrived: after a time-out, or without a
-// connection.
-func IsUnanswered(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Code == RemoteUnavailable && e.HTTPStatus == 0 && !e.Throttled
-}

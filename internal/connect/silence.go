@@ -42,8 +42,8 @@ func (s *silence) closed() error {
 func (s *silence) ended(now, sent time.Time, err error) {
 	s.flying--
 	switch {
-	case errors.Is(err, context.Canceled):
-		// Its caller gave up, which tells nothing.
+	case errors.Is(err, context.Canceled), err != nil && cloud.CodeOf(err) == "", cloud.CodeOf(err) == cloud.InvalidSpec:
+		// Its caller gave up, or it was not sent after all, which says nothing.
 	case !cloud.IsUnanswered(err):
 		s.silent, s.heard = false, now
 	case s.heard.Before(sent) && now.Sub(sent) >= unheard:

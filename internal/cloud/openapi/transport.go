@@ -74,19 +74,18 @@ type Answer struct {
 }
 
 // Do makes one call: it waits for the limiter, asks for leave if the call is a write (cloud.Permit), bounds the time, and has the answer
-// read. action is the name of the operation, such as
-// GetRoleAcl, and op says in words what it does to what. exchange makes the request and returns what Send does; read turns the answer
-// into data or a classified error.
+// read. action is the name of the operation, such as GetRoleAcl, and op says in words what it does to what. exchange makes the request
+// and returns what Send does; read turns the answer into data or a classified error.
 func (t Transport) Do(ctx context.Context, action, op string, exchange func(context.Context) (*Answer, error), read func(*Answer) error) (err error) {
 	sent, err := t.wait(ctx, op)
-	if err == nil {
-		err = cloud.Permit(ctx, action)
-	}
 	if err != nil {
 		return err
 	}
 	if t.Limiter != nil {
 		defer func() { t.Limiter.Ended(sent, err) }()
+	}
+	if err := cloud.Permit(ctx, action); err != nil {
+		return err
 	}
 	began := time.Now()
 	err = t.call(ctx, op, exchange, read)
