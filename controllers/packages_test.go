@@ -375,13 +375,13 @@ func TestOnePackageTwoOwners(t *testing.T) {
 	younger.Name, younger.Spec.AdoptionPolicy = "younger", v1alpha1.AdoptionAdopt
 	h.create(older)
 	h.create(younger)
-	mustBe(t, settled(h, younger), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
 	settled(h, older)
+	h.foreign = true
+	mustBe(t, settled(h, younger), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
 	h.mustShare(held{Grants: []string{"table default.a: select"}})
 	edited(h, older, func(p *v1alpha1.MaxComputePackage) { p.Spec.DeletionPolicy = v1alpha1.DeletionRetain })
 	h.delete(older)
 	settled(h, older)
-	h.foreign = true
 	mustBe(t, settled(h, younger), metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	h.mustShare(held{Grants: []string{"table default.b: select"}})
 }

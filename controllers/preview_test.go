@@ -298,10 +298,11 @@ func TestAPreviewSaysWhatStalls(t *testing.T) {
 			h.foreign = true
 			h.must(h.cloud.CreateRole(project, "r", "resource"))
 		}, v1alpha1.ReasonAlreadyExists},
-		"an older object owns the role": {func(h *harness, role *v1alpha1.ProjectRole) {
+		"another object owns the role": {func(h *harness, role *v1alpha1.ProjectRole) {
 			older := newRole("r", tables("Select"))
 			older.Name, older.UID, older.CreationTimestamp = "older", "older", metav1.Unix(1, 0)
 			h.create(older)
+			h.settle(older)
 			role.CreationTimestamp = metav1.Unix(2, 0)
 		}, v1alpha1.ReasonTargetConflict},
 		"the Connection does not exist": {func(_ *harness, role *v1alpha1.ProjectRole) { role.Spec.ConnectionRef.Name = "other" }, v1alpha1.ReasonConnectionNotReady},
