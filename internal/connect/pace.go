@@ -44,7 +44,7 @@ type pace struct {
 	step            float64
 	patience        time.Duration
 	// sent are the times of the calls of the last second, in order; taken is how many of them the service took, as far as known, when it
-	// last refused one.
+	// first refused one; 0 if that tells nothing.
 	sent  []time.Time
 	taken int
 }
@@ -84,25 +84,26 @@ func (p *pace) recent(now time.Time) []time.Time {
 	return p.sent
 }
 
-// slow answers a refusal. The first one tells how much the service takes, from which on the limiter goes on at once, unless it met
-// one that had hardly sent anything: then it may have been for somebody else's burst.
+// slow answers a refusal. Where far more is configured than the service takes, what it took before the
+// first refusal tells how much that is, and the limiter goes on with it at once. Where that is not so
+// clear, the refusal may have met somebody else's burst, or calls that arrived late and together.
 func (p *pace) slow(now time.Time) {
 	p.patience = min(max(firstTrial, 2*p.patience), lastTrial)
-	p.taken = len(p.recent(now)) - 1
-	first, tells, before := !p.restrained(), p.taken >= telling, p.rate
-	p.ceiling = before
-	if tells || !first {
-		p.ceiling = min(before, max(telling, float64(p.taken)))
+	first, before, taken := !p.restrained(), p.rate, len(p.recent(now))-1
+	p.ceiling, p.taken = before, 0
+	if !first {
+		p.ceiling = min(before, max(telling, float64(taken)))
 	}
 	p.rate = max(slowest, p.ceiling*slowdown)
-	if first && tells {
-		p.rate = min(p.target(), before*slowdown)
+	if first && taken >= telling && float64(taken) < before/2 {
+		p.ceiling, p.taken = float64(taken), taken
+		p.rate = p.target()
 	}
 	p.at, p.since, p.next, p.step = now, now, now.Add(p.patience), trialStep
 }
 
-// refusedToo takes note of another refusal for the excess that slow has answered: the more calls were refused of those that had been
-// sent by then, the fewer were taken.
+// refusedToo takes note of another refusal for the excess that slow has answered: the more calls were
+// refused of those that had been sent by then, the fewer were taken.
 func (p *pace) refusedToo(sent time.Time) {
 	if p.taken < telling || p.since.Sub(sent) >= time.Second {
 		return
