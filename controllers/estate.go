@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -153,6 +154,7 @@ func (p *Previewer) describeRole(ctx context.Context, e Estate, found maxcompute
 		role.Spec.Type, role.Spec.ACL = v1alpha1.RoleTypeAdmin, nil
 	}
 	have, err := p.roles.Kind.Observe(ctx, e.object(role).(*v1alpha1.ProjectRole)) //nolint:forcetypeassert // it is the same
+	err = cmp.Or(err, have.failure)
 	if err == nil && !have.exists {
 		err = fmt.Errorf("role %s is gone", found.Name)
 	}

@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +19,11 @@ import (
 // evil is another namespace.
 const evil = "evil"
 
-// tenant gives a namespace a Connection and a Secret of its own, like those of the first one.
-func (h *harness) tenant(namespace string) {
+// stranger gives the namespace evil a Connection and a Secret of its own, like those of the first one.
+func (h *harness) stranger() {
 	h.t.Helper()
 	connection, secret := h.newConnection(), h.newSecret()
-	connection.Namespace, connection.UID, secret.Namespace = namespace, types.UID("connection-"+namespace), namespace
+	connection.Namespace, connection.UID, secret.Namespace = evil, "connection-evil", evil
 	h.create(connection)
 	h.create(secret)
 }
@@ -31,19 +32,19 @@ func (h *harness) tenant(namespace string) {
 var accesses = map[string]func(h *harness){
 	"no Connection": func(*harness) {},
 	"a Connection that is not ready": func(h *harness) {
-		h.tenant(evil)
+		h.stranger()
 		secret := h.newSecret()
 		secret.Namespace = evil
 		h.delete(secret)
 	},
 	"refused credentials": func(h *harness) {
-		h.tenant(evil)
+		h.stranger()
 		secret := h.newSecret()
 		secret.Namespace, secret.Data["accessKeySecret"] = evil, []byte("fake-wrong")
 		h.must(h.kube.Update(h.t.Context(), secret))
 	},
 	"an endpoint that does not answer": func(h *harness) {
-		h.tenant(evil)
+		h.stranger()
 		connection := h.newConnection()
 		h.must(h.kube.Get(h.t.Context(), types.NamespacedName{Namespace: evil, Name: "prod"}, connection))
 		connection.Spec.AlibabaCloud.Endpoints.MaxCompute = "http://127.0.0.1:1"
@@ -138,10 +139,8 @@ func (h *harness) setPolicy(obj object, policy v1alpha1.ManagementPolicy) {
 // TestNobodyTakesOverByObserving: an object that only observes conflicts with nobody, so it may be older than what others make. Turned
 // to managing, it takes nothing from them: who leaves the spec leaves the role, and what is deleted is taken back.
 func TestNobodyTakesOverByObserving(t *testing.T) {
-	ways := map[string]func(h *harness){"working credentials": func(h *harness) { h.tenant(evil) }}
-	for name, arrange := range accesses {
-		ways[name] = arrange
-	}
+	ways := map[string]func(h *harness){"working credentials": func(h *harness) { h.stranger() }}
+	maps.Copy(ways, accesses)
 	for _, kind := range []string{"a role", "a package"} {
 		for access, arrange := range ways {
 			t.Run(kind+", "+access, func(t *testing.T) {
@@ -188,7 +187,7 @@ func TestAnObserverIsAsYoungAsItsTurn(t *testing.T) {
 		t.Run(last, func(t *testing.T) {
 			h := newHarness(t)
 			h.existing()
-			h.tenant(evil)
+			h.stranger()
 			observer, ours := wanted(v1alpha1.ManagementObserve, v1alpha1.AdoptionAdopt), wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionFail)
 			observer.Namespace, observer.UID = evil, "observer"
 			observer.CreationTimestamp, ours.CreationTimestamp = second(0), second(1)
@@ -281,7 +280,7 @@ func TestTwoNewObjectsAtOneMoment(t *testing.T) {
 
 func meet(t *testing.T, newOne func(string) object, olderFirst bool, at int) (more bool) {
 	h := claimWorld(t)
-	h.tenant(evil)
+	h.stranger()
 	// Not by the same client, which would have one pass wait for what the other is reading.
 	h.spell(evil, spellings["another host name"])
 	first, other := newOne(namespace), newOne(evil)
@@ -356,7 +355,7 @@ func TestOneThatIsNotAllowedOwnsNothing(t *testing.T) {
 func TestAClaimHoldsWithoutItsConnection(t *testing.T) {
 	h := newHarness(t)
 	h.foreign = true
-	h.tenant(evil)
+	h.stranger()
 	ours, other := newRole("reader", tables("Select")), newRole("reader", tables("Select"))
 	other.Namespace, other.UID, other.Spec.AdoptionPolicy = evil, "other", v1alpha1.AdoptionAdopt
 	ours.CreationTimestamp, other.CreationTimestamp = second(1), second(0)
@@ -377,7 +376,7 @@ func TestOneServiceBySeveralNames(t *testing.T) {
 		for name, spell := range spellings {
 			t.Run(kind+", "+name, func(t *testing.T) {
 				h := claimWorld(t)
-				h.tenant(evil)
+				h.stranger()
 				h.spell(evil, spell)
 				ours, other := newOne(namespace), newOne(evil)
 				h.create(ours)

@@ -66,7 +66,7 @@ func TestTwoManagersNeverOwnOneTarget(t *testing.T) {
 	for kind, newOne := range claimants {
 		t.Run(kind, func(t *testing.T) {
 			h := claimWorld(t)
-			h.tenant(evil)
+			h.stranger()
 			ours, theirs := newOne(namespace), newOne(evil)
 			h.create(ours)
 			h.create(theirs)
@@ -90,7 +90,7 @@ func TestTwoManagersNeverOwnOneTarget(t *testing.T) {
 // leaves the role.
 func TestTwoManagersThatOwnOneRoleAlready(t *testing.T) {
 	h := claimWorld(t)
-	h.tenant(evil)
+	h.stranger()
 	ours, theirs := newRole("reader", tables("Select")), newRole("reader", tables("Describe"))
 	theirs.Namespace, theirs.UID = evil, "theirs"
 	ours.CreationTimestamp, theirs.CreationTimestamp = second(0), second(1)
@@ -115,7 +115,7 @@ func TestTwoManagersThatOwnOneRoleAlready(t *testing.T) {
 func TestTwoManagersWhoseObjectsHaveLooked(t *testing.T) {
 	h := newHarness(t)
 	h.existing()
-	h.tenant(evil)
+	h.stranger()
 	ours, theirs := wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionFail), wanted(v1alpha1.ManagementAuthoritative, v1alpha1.AdoptionAdopt)
 	theirs.Namespace, theirs.UID = evil, "theirs"
 	ours.CreationTimestamp, theirs.CreationTimestamp = second(0), second(1)
@@ -170,7 +170,7 @@ func TestWhatARequestElsewhereGrantsStays(t *testing.T) {
 	for _, version := range generations {
 		t.Run(version, func(t *testing.T) {
 			h := requestWorld(t, version)
-			h.tenant(evil)
+			h.stranger()
 			connection := h.newConnection()
 			h.must(h.kube.Get(t.Context(), types.NamespacedName{Namespace: evil, Name: "prod"}, connection))
 			connection.Spec.AlibabaCloud.DataWorksAPIVersion = version

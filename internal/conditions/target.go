@@ -201,7 +201,7 @@ func GivenUp(obj Target, p plan.Plan) error {
 	}
 	return Stall(v1alpha1.ReasonNonConvergent,
 		"something else undoes a correction each time, %d times in a row: %s. Nothing more is written until the spec changes or a reconcile is requested; find out what else changes %s",
-		maxCorrections, status.Recurring[undone].Step, p.Steps[0].Entry.Kind+" "+p.Steps[0].Entry.Name)
+		maxCorrections, status.Recurring[undone].Step, p.Steps[0].Kind+" "+p.Steps[0].Name)
 }
 
 // Recurs counts the steps that correct drift. A step recurs if the correction before has corrected the same, not longer ago than within.

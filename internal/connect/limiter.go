@@ -76,13 +76,20 @@ func (l *limiter) Wait(ctx context.Context) (time.Time, error) {
 	select {
 	case sent, ok := <-turn:
 		if !ok {
-			return time.Time{}, errSilent
+			return time.Time{}, l.refused()
 		}
 		return sent, nil
 	case <-ctx.Done():
 		leave()
 		return time.Time{}, ctx.Err()
 	}
+}
+
+// refused is the error of a call that waited when the service turned out to be silent.
+func (l *limiter) refused() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refusal()
 }
 
 // join queues a call, unless its turn would come too late. leave takes it out again.

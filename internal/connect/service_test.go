@@ -74,7 +74,8 @@ func FuzzServiceOf(f *testing.F) {
 		for name, other := range map[string]string{
 			"with a slash at its end": endpoint + "/", "with slashes": endpoint + "//", "with a dot": endpoint + "/.", "upper case": strings.ToUpper(endpoint),
 		} {
-			if strings.ContainsAny(endpoint, "?#%") || strings.ToLower(strings.ToUpper(endpoint)) != strings.ToLower(endpoint) || strings.TrimSpace(endpoint) != endpoint {
+			folds := strings.ToLower(strings.ToUpper(endpoint)) == strings.ToLower(endpoint) //nolint:staticcheck // EqualFold knows more foldings
+			if strings.ContainsAny(endpoint, "?#%") || !folds || strings.TrimSpace(endpoint) != endpoint {
 				continue // no endpoint of a Connection
 			}
 			if got := connect.ServiceOf(other, "cn-hangzhou"); got != want {

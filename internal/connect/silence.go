@@ -20,21 +20,24 @@ type silence struct {
 	// silent reports whether the service does not answer, and heard is when it last did.
 	silent bool
 	heard  time.Time
+	// why is what the last call without an answer said.
+	why string
 	// flying is how many calls are under way.
 	flying int
 }
 
-// errSilent is the same every time, so that it changes no condition.
-var errSilent = &cloud.Error{
-	Code: cloud.RemoteUnavailable, NotSent: true, Message: "not sent: the service does not answer; until it does, one call is tried at a time",
-}
-
 // closed returns why a call would be refused now, nil if it would not.
 func (s *silence) closed() error {
-	if s.silent && s.flying > 0 {
-		return errSilent
+	if !s.silent || s.flying == 0 {
+		return nil
 	}
-	return nil
+	return s.refusal()
+}
+
+// refusal is the error of a call that is not sent, in the words of the one that got no answer, so that no condition changes with whose
+// turn it is to be tried.
+func (s *silence) refusal() error {
+	return &cloud.Error{Code: cloud.RemoteUnavailable, NotSent: true, Message: s.why}
 }
 
 // ended takes note of the end of a call. A call that was answered, however long ago it was sent, ends
@@ -48,5 +51,8 @@ func (s *silence) ended(now, sent time.Time, err error) {
 		s.silent, s.heard = false, now
 	case s.heard.Before(sent) && now.Sub(sent) >= unheard:
 		s.silent = true
+		if e, ok := errors.AsType[*cloud.Error](err); ok {
+			s.why = e.Message
+		}
 	}
 }

@@ -27,43 +27,62 @@ func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done
 		}
 	}()
 	for ; ; so.round++ {
-		have, err := r.Kind.Observe(ctx, obj)
-		if err != nil {
-			return so.done, "", err
-		}
-		r.Passes.Looked(obj.GetUID())
-		message := r.Kind.Report(obj, want, have)
-		p := r.plan(obj, want, have)
-		drifted := so.round == 0 && isDrift(obj, p)
-		if drifted {
-			r.Passes.Drifted(obj.GetUID())
-		}
-		if stop, err := r.verdict(obj, p, so); stop {
-			conditions.SetDrift(obj, p.Steps)
+		over, message, err := r.round(ctx, obj, want, stored, &so)
+		if over || err != nil {
 			return so.done, message, err
 		}
-		if drifted {
-			conditions.Recurs(obj, p, r.Clock.Now(), recurringWithin*cmp.Or(obj.GetInterval(), r.DefaultInterval))
-		}
-		steps, err := r.intend(ctx, obj, p.Steps, stored)
-		if err != nil {
-			return so.done, "", err
-		}
-		before := len(so.done)
-		if err := r.apply(ctx, obj, steps, &so); err != nil {
-			return so.done, "", err
-		}
-		partial, idle := len(steps) < len(p.Steps), len(so.done) == before
-		if refused := so.refused(p); idle && (partial || len(refused) == len(p.Steps)) && steps[0].Verb != plan.Create {
-			// Nothing was changed, so there is nothing new to look at.
-			conditions.SetDrift(obj, p.Steps)
-			return so.done, message, partially(p, refused)
-		}
-		if partial && !idle {
-			// The rest has its turn in the next round, as often as there is one.
-			so.round--
-		}
 	}
+}
+
+// round looks at what is there, plans and applies once. It reports whether nothing more can be done in this pass.
+func (r *Reconciler[O, S]) round(ctx context.Context, obj O, want S, stored *O, so *progress) (over bool, message string, err error) {
+	have, err := r.Kind.Observe(ctx, obj)
+	if err != nil {
+		return true, "", err
+	}
+	r.Passes.Looked(obj.GetUID())
+	message = r.Kind.Report(obj, want, have)
+	p := r.plan(obj, want, have)
+	drifted := so.round == 0 && isDrift(obj, p)
+	if drifted {
+		r.Passes.Drifted(obj.GetUID())
+	}
+	if stop, err := r.verdict(obj, p, so); stop {
+		conditions.SetDrift(obj, p.Steps)
+		return true, message, err
+	}
+	if drifted {
+		conditions.Recurs(obj, p, r.Clock.Now(), recurringWithin*cmp.Or(obj.GetInterval(), r.DefaultInterval))
+	}
+	steps, err := r.intend(ctx, obj, p.Steps, stored)
+	if err != nil {
+		return true, "", err
+	}
+	before := len(so.done)
+	if err := r.apply(ctx, obj, steps, so); err != nil {
+		return true, "", err
+	}
+	partial, idle := len(steps) < len(p.Steps), len(so.done) == before
+	if refused := so.refused(p); idle && (partial || len(refused) == len(p.Steps)) && steps[0].Verb != plan.Create {
+		// Nothing was changed, so there is nothing new to look at.
+		conditions.SetDrift(obj, p.Steps)
+		return true, message, partially(p, refused)
+	}
+	if partial && !idle {
+		// The rest has its turn in the next round, as often as there is one.
+		so.round--
+	}
+	return false, message, nil
+}
+
+// recurringWithin is how many intervals may lie between two corrections that follow one another.
+const recurringWithin = 2
+
+// plan compares, and makes the plan's hash one of this generation and this time.
+func (r *Reconciler[O, S]) plan(obj O, want, have S) plan.Plan {
+	p := r.Kind.Plan(obj, want, have)
+	p.Basis = conditions.Basis(obj) + p.Basis
+	return p
 }
 
 // intend records what steps are about to add, before anything of it is done, makes sure that it is this object's to do, and returns the
@@ -87,19 +106,9 @@ func (r *Reconciler[O, S]) intend(ctx context.Context, obj O, steps []plan.Step,
 	}
 }
 
-// recurringWithin is how many intervals may lie between two corrections that follow one another.
-const recurringWithin = 2
-
-// plan compares, and makes the plan's hash one of this generation and this time.
-func (r *Reconciler[O, S]) plan(obj O, want, have S) plan.Plan {
-	p := r.Kind.Plan(obj, want, have)
-	p.Basis = conditions.Basis(obj) + p.Basis
-	return p
-}
-
 // verdict decides whether a pass ends with the plan that is left: nothing to do, must not be done, was done and is not visible,
 // or was refused.
-func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so progress) (stop bool, err error) {
+func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so *progress) (stop bool, err error) {
 	deleting := !obj.GetDeletionTimestamp().IsZero()
 	if p.Empty() {
 		conditions.CarriedOut(obj, r.Clock.Now())

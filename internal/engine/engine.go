@@ -83,8 +83,7 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 	if err := r.AddFinalizer(ctx, obj); err != nil {
 		return ctrl.Result{}, err
 	}
-	if conditions.IsDecided(obj) && !conditions.IsRequested(obj) && !conditions.IsApproved(obj) && !deleting {
-		// Nobody has asked for anything: what people have asked for goes first.
+	if !isAskedFor(obj) {
 		ctx = cloud.Background(ctx)
 	}
 	stored := Snapshot(obj)
@@ -100,6 +99,11 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 		return ctrl.Result{}, r.letGo(ctx, obj, corev1.EventTypeNormal, "")
 	}
 	return r.conclude(ctx, obj, stored, message, err)
+}
+
+// isAskedFor reports whether somebody waits for a pass over an object: such a pass goes before those that only look.
+func isAskedFor(obj Object) bool {
+	return !conditions.IsDecided(obj) || conditions.IsRequested(obj) || conditions.IsApproved(obj) || !obj.GetDeletionTimestamp().IsZero()
 }
 
 // letGo lets an object go, and forgets it.

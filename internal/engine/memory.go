@@ -153,7 +153,8 @@ func (k memories) refusalOf(step plan.Step) error {
 func (k memories) sorted(steps []plan.Step) []plan.Step {
 	const normal, takesAgain, letsIn, addsAgain = 0, 1, 2, 3
 	class := func(step plan.Step) int {
-		failed := step.Verb.Independent() && !(step.Rebuilds() && step.Repeat) && k.has(step)
+		halfDone := step.Rebuilds() && step.Repeat
+		failed := step.Verb.Independent() && !halfDone && k.has(step)
 		switch {
 		case failed && step.Revokes() > 0:
 			return takesAgain

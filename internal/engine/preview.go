@@ -20,6 +20,8 @@ func (r *Reconciler[O, S]) Preview(ctx context.Context, obj O) (plan.Plan, error
 	}
 	r.Kind.Report(obj, want, have)
 	p := r.plan(obj, want, have)
-	_, err = r.verdict(obj, p, progress{})
+	if _, err = r.verdict(obj, p, &progress{}); err == nil {
+		err = p.Failure
+	}
 	return p, err
 }

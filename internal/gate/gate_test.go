@@ -183,53 +183,58 @@ func TestAnItemThatMoved(t *testing.T) {
 // once, no more than there are slots at a time, and a slot is never kept from a tenant without any.
 func TestNobodyIsForgotten(t *testing.T) {
 	for seed := range uint64(200) {
-		r := rand.New(rand.NewPCG(seed, 0))
-		slots := 1 + r.IntN(12)
-		g := gate.New[int](slots)
-		inside, waiting := map[int]string{}, map[int]string{}
-		admit := func(items ...gate.Admission[int]) {
-			for _, a := range items {
-				if _, ok := waiting[a.Item]; !ok {
-					t.Fatalf("seed %d: %d was admitted and did not wait", seed, a.Item)
-				}
-				inside[a.Item] = waiting[a.Item]
-				delete(waiting, a.Item)
+		comeAndGo(t, seed)
+	}
+}
+
+func comeAndGo(t *testing.T, seed uint64) { //nolint:gocyclo // one walk, and what must hold at each step of it
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 0))
+	slots := 1 + r.IntN(12)
+	g := gate.New[int](slots)
+	inside, waiting := map[int]string{}, map[int]string{}
+	admit := func(items ...gate.Admission[int]) {
+		for _, a := range items {
+			if _, ok := waiting[a.Item]; !ok {
+				t.Fatalf("seed %d: %d was admitted and did not wait", seed, a.Item)
 			}
+			inside[a.Item] = waiting[a.Item]
+			delete(waiting, a.Item)
 		}
-		leave := func() {
-			items := slices.Sorted(maps.Keys(inside))
-			item := items[r.IntN(len(items))]
-			delete(inside, item)
-			admit(g.Leave(item)...)
+	}
+	leave := func() {
+		items := slices.Sorted(maps.Keys(inside))
+		item := items[r.IntN(len(items))]
+		delete(inside, item)
+		admit(g.Leave(item)...)
+	}
+	for item := range 300 {
+		at := gate.Place{Tenant: fmt.Sprint(r.IntN(5)), Account: fmt.Sprint(r.IntN(3)), Most: most(1 + r.IntN(4))}
+		waiting[item] = at.Tenant
+		ok, others := g.Enter(item, r.IntN(3), at)
+		if admit(others...); ok {
+			admit(gate.Admission[int]{Item: item})
 		}
-		for item := range 300 {
-			at := gate.Place{Tenant: fmt.Sprint(r.IntN(5)), Account: fmt.Sprint(r.IntN(3)), Most: most(1 + r.IntN(4))}
-			waiting[item] = at.Tenant
-			ok, others := g.Enter(item, r.IntN(3), at)
+		if again := r.IntN(item + 1); waiting[again] != "" {
+			ok, others := g.Enter(again, r.IntN(3), at)
 			if admit(others...); ok {
-				admit(gate.Admission[int]{Item: item})
-			}
-			if again := r.IntN(item + 1); waiting[again] != "" {
-				ok, others := g.Enter(again, r.IntN(3), at)
-				if admit(others...); ok {
-					admit(gate.Admission[int]{Item: again})
-				}
-			}
-			for len(inside) > slots || len(inside) > 0 && r.IntN(2) == 0 {
-				if len(inside) > slots {
-					t.Fatalf("seed %d: %d passes have one of %d slots", seed, len(inside), slots)
-				}
-				leave()
-			}
-			if len(inside) == 0 && len(waiting) > 0 {
-				t.Fatalf("seed %d: all slots are free and %d passes wait", seed, len(waiting))
+				admit(gate.Admission[int]{Item: again})
 			}
 		}
-		for len(inside) > 0 {
+		for len(inside) > slots || len(inside) > 0 && r.IntN(2) == 0 {
+			if len(inside) > slots {
+				t.Fatalf("seed %d: %d passes have one of %d slots", seed, len(inside), slots)
+			}
 			leave()
 		}
-		if len(waiting) > 0 || g.Waiting() > 0 {
-			t.Fatalf("seed %d: %d passes were forgotten", seed, len(waiting))
+		if len(inside) == 0 && len(waiting) > 0 {
+			t.Fatalf("seed %d: all slots are free and %d passes wait", seed, len(waiting))
 		}
+	}
+	for len(inside) > 0 {
+		leave()
+	}
+	if len(waiting) > 0 || g.Waiting() > 0 {
+		t.Fatalf("seed %d: %d passes were forgotten", seed, len(waiting))
 	}
 }

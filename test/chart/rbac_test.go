@@ -135,7 +135,12 @@ func TestScopedRulesAreAllOfThem(t *testing.T) {
 	if diff := cmp.Diff([]string{"create events", "create events.events.k8s.io", "patch events", "patch events.events.k8s.io"}, pairs(rules(t, all.get(t, "Role default"+role)))); diff != "" {
 		t.Errorf("in the namespace of cluster-wide events: -want +got:\n%s", diff)
 	}
-	// Who gets them.
+	checkBindings(t, all)
+}
+
+// checkBindings asserts that the manager's service account, and nobody else, has its roles.
+func checkBindings(t *testing.T, all objects) {
+	t.Helper()
 	bindings := slices.DeleteFunc(all.keys("RoleBinding", "ClusterRoleBinding"), func(k string) bool { return !strings.HasSuffix(k, "manager-rolebinding") })
 	for _, name := range bindings {
 		want := map[string]any{"kind": "ServiceAccount", "name": release, "namespace": namespace}

@@ -152,9 +152,9 @@ type call struct {
 	// order is the permission request that the call is about.
 	order string
 	// workspace and exported are what an export is about: the latter are resources, like dashboard/1a2b.
-	workspace   string
-	exported    []string
-	statement   string
+	workspace string
+	exported  []string
+	statement string
 	// path, query and body are the request as it came.
 	path, query string
 	body        []byte

@@ -182,9 +182,8 @@ func (g UserGrants) isAbout(resource, schema, table string) bool {
 	if len(names) == 0 {
 		return mentions(resource, table)
 	}
-	same := func(have, want string) bool { return strings.EqualFold(have, want) }
-	return same(names["tables"], table) && same(firstOf(names["projects"], g.project), g.project) &&
-		same(firstOf(names["schemas"], acl.DefaultSchema), firstOf(schema, acl.DefaultSchema))
+	return strings.EqualFold(names["tables"], table) && strings.EqualFold(firstOf(names["projects"], g.project), g.project) &&
+		strings.EqualFold(firstOf(names["schemas"], acl.DefaultSchema), firstOf(schema, acl.DefaultSchema))
 }
 
 // errNotInProject marks the refusal of a statement because a user is not in the project.
