@@ -3,8 +3,8 @@
 package engine
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -91,7 +91,7 @@ func (r *Reconciler[O, S]) pass(ctx context.Context, obj O) (ctrl.Result, error)
 	r.announce(obj, done)
 	switch {
 	case err != nil && apierrors.IsConflict(err) && len(done) > 0:
-		return ctrl.Result{}, errors.Join(err, r.record(ctx, obj, stored))
+		return ctrl.Result{}, cmp.Or(r.record(ctx, obj, stored, err), err)
 	case err != nil && (conditions.IsShutdown(ctx, err) || !conditions.Explains(err)):
 		return ctrl.Result{}, err
 	}
@@ -153,7 +153,7 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 	if err := r.Write(ctx, obj, stored); err != nil {
 		return ctrl.Result{}, err
 	}
-	times, interval := r.memory.ended(obj, outcome), conditions.Jitter(obj.GetInterval(), r.DefaultInterval)
+	known, interval := r.memory.ended(obj, outcome), conditions.Jitter(obj.GetInterval(), r.DefaultInterval)
 	switch {
 	case outcome.State != conditions.Reconciling:
 		// A stalled object is looked at again, too: what stalled it may go away without anybody telling.
@@ -161,10 +161,10 @@ func (r *Reconciler[O, S]) conclude(ctx context.Context, obj, stored O, message 
 	case outcome.RetryAfter > 0:
 		log.FromContext(ctx).Info("Waiting", "reason", outcome.Reason, "message", outcome.Message, "after", outcome.RetryAfter.String())
 		return ctrl.Result{RequeueAfter: outcome.RetryAfter}, nil
-	case times >= wellKnown && conditions.IsRefusal(outcome):
-		// The same was refused again and again: that is read no more often than an object that is as it should be, and since a try costs a
-		// call as well, half as often.
-		interval *= 2
+	case known.times >= wellKnown && conditions.IsRefusal(outcome) && known.canWait() && obj.GetDeletionTimestamp().IsZero():
+		// The same was refused again and again: that is read no more often than an object that is as it should be, and half as often if
+		// each pass also tries a step. Whatever is to be taken away is tried more often than that.
+		interval *= time.Duration(1 + min(1, len(known.steps)))
 		r.memory.expect(obj, r.Clock.Now().Add(interval-conflictRetry))
 		return ctrl.Result{RequeueAfter: interval, Priority: new(handler.LowPriority)}, nil
 	}

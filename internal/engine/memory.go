@@ -99,13 +99,13 @@ func (m *memory) put(obj Object, known *memories) {
 	m.objects[obj.GetUID()] = known
 }
 
-// ended notes how a pass has ended, and returns how many in a row have ended so.
-func (m *memory) ended(obj Object, outcome conditions.Outcome) int {
+// ended notes how a pass has ended, and returns what is known then.
+func (m *memory) ended(obj Object, outcome conditions.Outcome) memories {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if outcome.State != conditions.Reconciling {
 		delete(m.objects, obj.GetUID())
-		return 0
+		return memories{}
 	}
 	known := m.objects[obj.GetUID()]
 	if known == nil {
@@ -116,7 +116,7 @@ func (m *memory) ended(obj Object, outcome conditions.Outcome) int {
 		known.outcome, known.times = text, 0
 	}
 	known.times++
-	return known.times
+	return *known
 }
 
 // expect notes when the next pass over an object comes by itself.
@@ -132,6 +132,16 @@ func (m *memory) forget(uid types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.objects, uid)
+}
+
+// canWait reports whether nothing that failed is to take something away.
+func (k memories) canWait() bool {
+	for _, s := range k.steps {
+		if s.in != adds {
+			return false
+		}
+	}
+	return true
 }
 
 // has reports whether a step failed in the last pass.

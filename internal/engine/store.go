@@ -124,8 +124,7 @@ func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 	return nil
 }
 
-// Write writes the status if it differs from what is stored. If only other parts of the object have changed since, such as its spec, what
-// the pass has done is recorded all the same, and the conflict returned. One that the API server refuses to store is replaced by the stored one with
+// Write writes the status if it differs from what is stored, also if other parts of the object have changed since, such as its spec. One that the API server refuses to store is replaced by the stored one with
 // a condition that says so: an object that cannot say anything would go on looking as it did before.
 func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	err := s.update(ctx, obj, stored)
@@ -133,20 +132,20 @@ func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	case isRefused(err):
 		return s.sayUnstorable(ctx, stored, err)
 	case apierrors.IsConflict(err):
-		return errors.Join(err, s.record(ctx, obj, stored))
+		return s.record(ctx, obj, stored, err)
 	}
 	return err
 }
 
-// record writes the status of a pass over an object that was changed during the pass, unless its status is what was changed: then
-// somebody else has made a pass, and knows better.
-func (s *Store[O]) record(ctx context.Context, obj, stored O) error {
+// record writes the status of a pass over an object that was changed during the pass. If its status is what was changed, somebody else
+// has made a pass and knows better: then nothing is written, and the conflict returned.
+func (s *Store[O]) record(ctx context.Context, obj, stored O, conflict error) error {
 	live := s.New()
 	if err := s.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
-		return client.IgnoreNotFound(err)
+		return err
 	}
 	if live.GetUID() != obj.GetUID() || !equality.Semantic.DeepEqual(statusOf(live), statusOf(stored)) {
-		return nil
+		return conflict
 	}
 	done := Snapshot(obj)
 	done.SetResourceVersion(live.GetResourceVersion())
