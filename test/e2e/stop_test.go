@@ -135,7 +135,7 @@ func TestAPassUnderWayIsStopped(t *testing.T) {
 		delete bool
 		want   string
 	}{
-		"by suspension":                           {func(spec *v1alpha1.ProjectRoleSpec) { spec.Suspend = true }, false, "False/Progressing InProgress"},
+		"by suspension":                           {func(spec *v1alpha1.ProjectRoleSpec) { spec.Suspend = true }, false, "Unknown/Progressing InProgress"},
 		"by a deletion that retains the role":     {func(spec *v1alpha1.ProjectRoleSpec) { spec.DeletionPolicy = v1alpha1.DeletionRetain }, true, gone},
 		"by taking tables and a member out again": {func(spec *v1alpha1.ProjectRoleSpec) { giveTables(3)(spec); spec.Members = nil }, false, owns},
 	}
