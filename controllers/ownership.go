@@ -3,13 +3,13 @@ package controllers
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/acl"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/cloud"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
@@ -115,7 +115,7 @@ func oneByOne[T any](items []T, part func([]T) plan.Step, call func(...T) error)
 	}
 	var done []T
 	var refusals, failures []error
-	begin := rand.IntN(len(items)) //nolint:gosec // any will do, if only each item is the first at some time
+	begin := conditions.Chance().IntN(len(items)) // any will do, if only each item is the first at some time
 	for n := range items {
 		item := items[(begin+n)%len(items)]
 		switch err := call(item); {

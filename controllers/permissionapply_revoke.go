@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func (p *requestPass) revoke(ctx context.Context) error {
 	if err := p.prepareToTake(ctx); err != nil {
 		return err
 	}
-	begin, more := rand.IntN(len(due)), false //nolint:gosec // any order will do
+	begin, more := conditions.Chance().IntN(len(due)), false // any order will do
 	for n := range due {
 		if more = p.taken.full(); more || !p.revokeEntry(ctx, due[(begin+n)%len(due)]) {
 			break

@@ -40,7 +40,7 @@ func Generate(seed uint64, known Known) Case {
 	if g.one(6) {
 		g.do("limit %d", 2+g.IntN(3))
 	}
-	if g.one(8) && !known[twoNames] {
+	if g.one(8) {
 		g.do("point %s one%s", pick(g, "a", "b"), pick(g, ":443", ":CASE", ":vpc"))
 	}
 	g.do("create %s %s", g.object(), g.newSpec())
@@ -235,7 +235,7 @@ func (g *generator) fault() {
 
 // apiFault makes calls to the API server fail.
 func (g *generator) apiFault() {
-	if g.one(4) && !g.known[tooMuch] {
+	if g.one(4) {
 		g.do("api forever crowded")
 		return
 	}
@@ -251,9 +251,7 @@ func (g *generator) connection() {
 		g.do("secret %s %s", tenant, pick(g, "bad", "gone"))
 		g.do("secret %s good", tenant)
 	case 1:
-		if !g.known[twoNames] {
-			g.do("point %s one%s", tenant, pick(g, "", ":443", ":CASE", ":vpc"))
-		}
+		g.do("point %s one%s", tenant, pick(g, "", ":443", ":CASE", ":vpc"))
 	default:
 		g.do("point %s two", tenant)
 		g.do("point %s one", tenant)

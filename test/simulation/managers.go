@@ -21,6 +21,7 @@ import (
 
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 	"github.com/maxcompute-operator/maxcompute-operator/controllers"
+	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 	"github.com/maxcompute-operator/maxcompute-operator/internal/connect"
 )
 
@@ -209,12 +210,21 @@ func concerns(c change, k key, obj client.Object) bool {
 	switch {
 	case c.key.kind == "Connection":
 		return k.Namespace == c.key.Namespace && slices.Contains(indexed(obj, "spec.connectionRef.name"), "Connection "+c.key.Name)
-	case c.object == nil:
+	case c.object == nil || gaveWay(c):
 		return k.kind == c.key.kind && overlap(indexed(obj, "target"), indexed(c.before, "target"))
 	case c.key.kind == "MaxComputePackage" && k.kind == "PackageInstallation", c.key.kind == "PackageInstallation" && k.kind == "ProjectRole":
 		return overlap(sources(obj), indexed(c.object, "target"))
 	}
 	return false
+}
+
+// gaveWay reports whether an object has begun to observe, or has withdrawn its claims.
+func gaveWay(c change) bool {
+	if c.before == nil || c.object == nil || c.key.kind != "ProjectRole" {
+		return false
+	}
+	before, after := c.before.(*v1alpha1.ProjectRole), c.object.(*v1alpha1.ProjectRole)
+	return !before.IsObserved() && after.IsObserved() || conditions.Claims(before) && !conditions.Claims(after)
 }
 
 func overlap(a, b []string) bool {
@@ -285,7 +295,7 @@ func (p *pass) run() {
 // finish takes note of how a pass has ended and queues the next, as a controller does.
 func (m *manager) finish(p *pass) {
 	delete(m.running, p.key)
-	after := m.world.unjittered(p.result.RequeueAfter)
+	after := p.result.RequeueAfter
 	m.world.trace("%s: pass %d over %s ends: %v %v", m.name, p.id, p.key, after, p.err)
 	i := m.queue[p.key]
 	switch {

@@ -64,7 +64,7 @@ func (w *world) unasked(e effect) string {
 // late judges a change that the newest version of the object forbids, and an older one asked for: one such write may have been
 // under way when the change was stored, or before the operator could know of it.
 func (w *world) late(e effect) string {
-	if w.known[unstoppable] || e.pass.lateCall {
+	if e.pass.lateCall {
 		return ""
 	}
 	versions := w.since(e)
@@ -90,7 +90,7 @@ func (w *world) late(e effect) string {
 // takenOver judges a change of a role on which another object has a claim, and this one has none.
 func (w *world) takenOver(e effect) string {
 	h := w.ledger.role(e.service, e.role)
-	if h.creator == e.by || h.claims(e.by) || w.known[takeover] {
+	if h.creator == e.by || h.claims(e.by) {
 		return ""
 	}
 	for _, uid := range w.currentUIDs() {

@@ -147,8 +147,7 @@ func (s *subject) difference() (lacks, surplus []string) {
 
 // leftBehind judges what is left of what an object does not want any more, though taking it away does not fail.
 func (w *world) leftBehind(s *subject) string {
-	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) ||
-		w.known[failingGrant] && w.hampered(s) {
+	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) {
 		return ""
 	}
 	_, surplus := s.difference()
@@ -247,21 +246,15 @@ func (w *world) checkGone() {
 	for name, h := range w.ledger {
 		for _, atom := range h.atoms() {
 			for uid := range h.from[atom] {
-				if len(h.from[atom]) == 1 && w.ended(uid) && !w.letGo(name, uid) {
+				if len(h.from[atom]) == 1 && w.ended(uid) {
 					w.violate(rule, "%s still has %s of %s, which is gone", name, atom, uid)
 				}
 			}
 		}
-		if h.exists && w.ended(h.creator) && !w.letGo(name, h.creator) {
+		if h.exists && w.ended(h.creator) {
 			w.violate(rule, "role %s is still there, and %s, which made it, is gone", name, h.creator)
 		}
 	}
-}
-
-// letGo reports whether a known defect has made an object let go of a role.
-func (w *world) letGo(name, uid string) bool {
-	v := latest(w.history[uid])
-	return w.known[movedName] && !strings.HasPrefix(name, w.serviceOf(v)+"/") || w.known[madeForgotten] && v.adopted
 }
 
 // ended reports whether an object is gone and should have taken along what it gave.

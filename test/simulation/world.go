@@ -372,14 +372,6 @@ func (w *world) resume(p *pass) {
 	w.settle()
 }
 
-// unjittered replaces the chance in an interval by that of the seed.
-func (w *world) unjittered(d time.Duration) time.Duration {
-	if d > interval*85/100 && d < interval*115/100 {
-		return time.Duration(float64(interval) * (0.9 + 0.2*w.chance.Float64())).Truncate(time.Second)
-	}
-	return d
-}
-
 func (w *world) trace(format string, args ...any) {
 	if !w.traced {
 		return
