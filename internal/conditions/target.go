@@ -204,22 +204,19 @@ func GivenUp(obj Target, p plan.Plan) error {
 		maxCorrections, status.Recurring[undone].Step, p.Steps[0].Kind+" "+p.Steps[0].Name)
 }
 
-// Recurs counts the steps that correct drift. A step recurs if the correction before has corrected the same, not longer ago than within.
-func Recurs(obj Target, p plan.Plan, now time.Time, within time.Duration) {
-	status := obj.GetTargetStatus()
-	if last := status.LastAppliedTime; last == nil || now.Sub(last.Time) > within {
-		status.Recurring = nil
+// Recurs returns the count of the steps that correct drift, to be recorded once they are carried out. A step recurs if the correction before has corrected the same, not longer ago than within.
+func Recurs(obj Target, p plan.Plan, now time.Time, within time.Duration) (recurring []v1alpha1.RecurringCorrection) {
+	status, before := obj.GetTargetStatus(), map[string]int32{}
+	if last := status.LastAppliedTime; last != nil && now.Sub(last.Time) <= within {
+		for _, r := range status.Recurring {
+			before[r.Step] = r.Times
+		}
 	}
-	before := map[string]int32{}
-	for _, r := range status.Recurring {
-		before[r.Step] = r.Times
-	}
-	var recurring []v1alpha1.RecurringCorrection
 	for _, step := range p.Steps[:min(maxDrift, len(p.Steps))] {
 		text := stepText(step)
 		recurring = append(recurring, v1alpha1.RecurringCorrection{Step: text, Times: before[text] + 1})
 	}
-	status.Recurring = recurring
+	return recurring
 }
 
 func isIn(r v1alpha1.RecurringCorrection, p plan.Plan) bool {

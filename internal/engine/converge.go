@@ -51,15 +51,17 @@ func (r *Reconciler[O, S]) round(ctx context.Context, obj O, want S, stored *O, 
 		conditions.SetDrift(obj, p.Steps)
 		return true, message, err
 	}
-	if drifted {
-		conditions.Recurs(obj, p, r.Clock.Now(), recurringWithin*cmp.Or(obj.GetInterval(), r.DefaultInterval))
-	}
 	steps, err := r.intend(ctx, obj, p.Steps, stored)
 	if err != nil {
 		return true, "", err
 	}
-	before := len(so.done)
-	if err := r.apply(ctx, obj, steps, so); err != nil {
+	before, recurring := len(so.done), conditions.Recurs(obj, p, r.Clock.Now(), recurringWithin*cmp.Or(obj.GetInterval(), r.DefaultInterval))
+	err = r.apply(ctx, obj, steps, so)
+	if drifted && len(so.done) > before {
+		// Only what was carried out can have been undone when it is to be done again.
+		obj.GetTargetStatus().Recurring = recurring
+	}
+	if err != nil {
 		return true, "", err
 	}
 	partial, idle := len(steps) < len(p.Steps), len(so.done) == before

@@ -159,13 +159,16 @@ func (k memories) refusalOf(step plan.Step) error {
 }
 
 // sorted puts what failed in the last pass behind the rest, so that nothing waits for it: what takes something away before those who are
-// let in, since they must not come to have it, and what adds at the very end. A replacement that is half done stays where it is.
+// let in, since they must not come to have it, and what adds at the very end. A replacement that is half done stays where it is, and the
+// target is dropped after all else.
 func (k memories) sorted(steps []plan.Step) []plan.Step {
-	const normal, takesAgain, letsIn, addsAgain = 0, 1, 2, 3
+	const normal, takesAgain, letsIn, addsAgain, drops = 0, 1, 2, 3, 4
 	class := func(step plan.Step) int {
 		halfDone := step.Rebuilds() && step.Repeat
 		failed := step.Verb.Independent() && !halfDone && k.has(step)
 		switch {
+		case step.Verb == plan.Delete:
+			return drops
 		case failed && step.Revokes() > 0:
 			return takesAgain
 		case failed:

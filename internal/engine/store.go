@@ -83,17 +83,22 @@ func (s *Store[O]) AddFinalizer(ctx context.Context, obj O) error {
 // releaseAttempts is how often the removal of a finalizer is tried against other changes of the object.
 const releaseAttempts = 5
 
-// Release lets the object go.
+// Release lets the object go. A note says why something was left in the cloud: that is asked anew of an object that has changed since.
 func (s *Store[O]) Release(ctx context.Context, obj O, eventType, note string) error {
+	generation := obj.GetGeneration()
 	err := s.removeFinalizer(ctx, obj)
 	// Repeated here and not in another pass, which might meet a role of the same name that somebody has made since.
 	for range releaseAttempts {
 		if !apierrors.IsConflict(err) {
 			break
 		}
-		if err = s.Live.Get(ctx, client.ObjectKeyFromObject(obj), obj); err == nil {
-			err = s.removeFinalizer(ctx, obj)
+		if err = s.Live.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+			break
 		}
+		if note != "" && obj.GetGeneration() != generation {
+			return changed(obj)
+		}
+		err = s.removeFinalizer(ctx, obj)
 	}
 	if err == nil && note != "" {
 		s.Events.Eventf(obj, nil, eventType, "Released", "Delete", "%s", note)

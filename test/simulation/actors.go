@@ -276,6 +276,9 @@ func (w *world) shareWithPasses(e effect) {
 	}
 	for _, m := range w.managers {
 		for _, p := range m.inOrder() {
+			if partOf(e.atom) == partPolicy {
+				p.unseen[e.atom] = true
+			}
 			if versions := w.history[p.uid()]; len(versions) > 0 && slices.ContainsFunc(versions, func(v *wish) bool { return v.role == e.role && v.wanted(e.atom) }) {
 				w.ledger.role(e.service, e.role).from[e.atom][p.uid()] = true
 			}

@@ -83,6 +83,8 @@ type pass struct {
 	faults, verbs []string
 	// lateCall says that a call of the pass has arrived late: whoever sent it may have ended since.
 	lateCall bool
+	// unseen are the statements that somebody has added since the pass began.
+	unseen set
 }
 
 type passKey struct{}
@@ -270,7 +272,7 @@ func (m *manager) ready() (keys []key) {
 // begin starts a pass.
 func (m *manager) begin(k key) {
 	m.world.passes++
-	p := &pass{id: m.world.passes, manager: m, key: k, resume: make(chan struct{}), late: map[int64]int{}}
+	p := &pass{id: m.world.passes, manager: m, key: k, resume: make(chan struct{}), late: map[int64]int{}, unseen: set{}}
 	if obj := m.cache.objects[k]; obj != nil {
 		p.read, p.object = versionOf(obj), string(obj.GetUID())
 	}

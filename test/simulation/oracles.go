@@ -90,8 +90,8 @@ func (w *world) late(e effect) string {
 // takenOver judges a change of a role on which another object has a claim, and this one has none.
 func (w *world) takenOver(e effect) string {
 	h := w.ledger.role(e.service, e.role)
-	if h.creator == e.by || h.claims(e.by) {
-		return ""
+	if h.creator == e.by || h.claims(e.by) || e.pass.lateCall {
+		return "" // what arrives late was sent when it was its own
 	}
 	for _, uid := range w.currentUIDs() {
 		v := latest(w.history[uid])
@@ -149,6 +149,8 @@ func (w *world) forbidsTaking(v *wish, h *held, e effect) string {
 		w.known[refusedCounts] && slices.ContainsFunc(w.history[e.by], func(v *wish) bool { return v.wanted(e.atom) })
 	switch {
 	case w.known[absentPolicy] && v.authoritative && partOf(e.atom) == partPolicy && !v.wanted(e.atom):
+		return ""
+	case w.known[policyRace] && e.pass.unseen[e.atom]:
 		return ""
 	case v.deleting:
 		return unless(mine || w.isOf(h, e.by), "it was there before")

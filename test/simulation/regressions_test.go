@@ -54,6 +54,42 @@ var regressions = map[string]regression{
 		"6 hand one/writer +s1",
 		"idle delete a/r1",
 	}}},
+	"a correction that was never made counts as one that was undone": {Case: Case{Seed: 1073, Ops: []string{
+		"idle create b/r2 policy=s3",
+		"idle hand one/reader drop",
+		"idle api 5 lost",
+		"19 restore a/r2 spec",
+		"24 approve a/r1",
+		"idle clear",
+	}}},
+	"what arrives after it has left the spec stays": {open: leaversGo, Case: Case{Seed: 944, Ops: []string{
+		"idle create a/r1",
+		"idle fault 3 one late",
+		"idle edit a/r1 members=u2",
+		"write edit a/r2 del=Delete",
+		"6 edit a/r1 members=-",
+	}}},
+	"the end of a suspension in the last moment leaves the role": {Case: Case{Seed: 11164, Ops: []string{
+		"idle create a/r1",
+		"idle edit a/r1 suspend=true",
+		"idle delete a/r1",
+		"3 edit a/r1 suspend=false",
+	}}},
+	"a role is dropped before its member is removed": {Case: Case{Seed: 10035, Ops: []string{
+		"idle create a/r2 members=u4",
+		"idle fault 2 one nocode text=u4",
+		"idle delete a/r2",
+		"idle thaw",
+	}}},
+	"a member who cannot be removed keeps what a deleted role gives": {open: leaversGo, Case: Case{Seed: 220, Ops: []string{
+		"idle create a/r1 members=u4 policy=s3",
+		"idle fault forever one silence action=UpdateUsersToRole",
+		"idle delete a/r1",
+	}}},
+	"a statement that somebody adds during a pass is overwritten": {open: nothingUnasked, Case: Case{Seed: 10388, Ops: []string{
+		"idle create a/r1 role=writer mgmt=Additive policy=s2",
+		"write hand one/writer +s3",
+	}}},
 	"a grant that was refused counts as given": {open: nothingUnasked, Case: Case{Seed: 1, Ops: []string{
 		"idle create a/r1 acl=",
 		"idle fault forever one refused text=t2",

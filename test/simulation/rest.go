@@ -18,7 +18,7 @@ func (w *world) rest() {
 	w.trace("--- rest")
 	w.thaw()
 	w.mend(false)
-	for range 2 {
+	for range 3 {
 		w.runFor(interval*6/5, 1500)
 		w.approveAll()
 	}
@@ -159,6 +159,11 @@ func (w *world) leftBehind(s *subject) string {
 			}
 		}
 	}
+	if w.known[dropRefused] && s.deleting && slices.ContainsFunc(s.held.atoms(), func(atom string) bool {
+		return partOf(atom) == partMembers && w.lasts(s, takingOf(s, atom))
+	}) {
+		return ""
+	}
 	surplus = slices.DeleteFunc(surplus, func(atom string) bool { return w.lasts(s, takingOf(s, atom)) })
 	if len(surplus) > 0 {
 		return fmt.Sprintf("the role still has %v", surplus)
@@ -292,6 +297,10 @@ func (w *world) unusable(s *subject) bool {
 	secret, ok := w.api.objects[named("Secret", s.key.Namespace+"/keys")].(*corev1.Secret)
 	if !ok || strings.Contains(string(secret.Data["accessKeySecret"]), "wrong") {
 		return true
+	}
+	at := serviceOn(strings.TrimPrefix(s.object.Status.Endpoint, "https://"))
+	if s.object.Status.Creating && at != s.service {
+		return true // nobody can know whether what was about to be done there was done
 	}
 	for service := range w.led[s.connection] {
 		if h := w.ledger.role(service, s.role); service != s.service && (h.creator == s.uid || h.claims(s.uid) || h.claimed[s.uid]) {

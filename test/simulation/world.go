@@ -423,6 +423,9 @@ func (w *world) called(p *pass, service string, request []byte) bool {
 			e.by, e.pass = p.uid(), p
 			w.checkEffect(e)
 			w.ledger.apply(e)
+			if w.known[lateAdds] && p.lateCall && e.verb == added && !latest(w.history[e.by]).wanted(e.atom) {
+				w.ledger.role(service, e.role).from[e.atom][byHand] = true
+			}
 			p.did(e)
 		}
 		w.claim(p, service, entry, string(request))
