@@ -166,7 +166,10 @@ func (w *world) restore(args []string) {
 	if old == nil {
 		return
 	}
-	if w.api.objects[k] != nil {
+	if now, ok := w.api.objects[k].(*v1alpha1.ProjectRole); ok {
+		if now.Spec.RoleName != old.(*v1alpha1.ProjectRole).Spec.RoleName {
+			return // the API server refuses it
+		}
 		w.api.edit(k, func(obj client.Object) {
 			obj.(*v1alpha1.ProjectRole).Spec = old.(*v1alpha1.ProjectRole).DeepCopy().Spec
 		})
@@ -203,6 +206,7 @@ func (w *world) approve(args []string) {
 // byHand changes a role as somebody does who uses the console: hand one/reader create +t1:select -u1 drop.
 func (w *world) byHand(args []string) {
 	service, role, _ := strings.Cut(args[0], "/")
+	w.ledger.role(service, role).undone++
 	for _, what := range args[1:] {
 		e, err := w.handle(service, role, what)
 		if err == nil && e.verb != "" {

@@ -157,6 +157,8 @@ type held struct {
 	from map[string]set
 	// claimed are the objects that have once created, adopted or granted something here.
 	claimed set
+	// undone counts how often somebody has changed the role by hand.
+	undone int
 	// made are the objects that have once created the role.
 	made set
 }
@@ -203,10 +205,10 @@ func (l ledger) apply(e effect) {
 	h := l.role(e.service, e.role)
 	switch e.verb {
 	case created:
-		*h = held{exists: true, creator: e.by, from: map[string]set{}, claimed: h.claimed, made: h.made}
+		*h = held{exists: true, creator: e.by, from: map[string]set{}, claimed: h.claimed, made: h.made, undone: h.undone}
 		h.made[e.by] = true
 	case dropped:
-		*h = held{from: map[string]set{}, claimed: h.claimed, made: h.made}
+		*h = held{from: map[string]set{}, claimed: h.claimed, made: h.made, undone: h.undone}
 	case added:
 		if h.from[e.atom] == nil {
 			h.from[e.atom] = set{}

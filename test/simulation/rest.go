@@ -147,7 +147,7 @@ func (s *subject) difference() (lacks, surplus []string) {
 
 // leftBehind judges what is left of what an object does not want any more, though taking it away does not fail.
 func (w *world) leftBehind(s *subject) string {
-	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) {
+	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) || s.fought() {
 		return ""
 	}
 	_, surplus := s.difference()
@@ -169,6 +169,11 @@ func (w *world) leftBehind(s *subject) string {
 		return fmt.Sprintf("the role still has %v", surplus)
 	}
 	return ""
+}
+
+// fought reports whether an object has given up because somebody has undone what it does, again and again.
+func (s *subject) fought() bool {
+	return s.ready != nil && s.ready.Reason == v1alpha1.ReasonNonConvergent && s.held.undone >= 3
 }
 
 // takingOf is the call that takes something away.
@@ -200,6 +205,8 @@ func (w *world) stuck(s *subject) string {
 		return ""
 	}
 	switch s.ready.Reason {
+	case v1alpha1.ReasonNonConvergent:
+		return unless(s.fought(), "nobody undoes what it does")
 	case v1alpha1.ReasonTargetConflict:
 		return unless(w.rival(s) != nil, "nobody else can own the role")
 	case v1alpha1.ReasonAlreadyExists, v1alpha1.ReasonCreateResultUnknown:
