@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	seeds    = flag.Uint64("seeds", 600, "how many seeds to try")
+	seeds    = flag.Uint64("seeds", 1500, "how many seeds to try")
 	first    = flag.Uint64("first", 1, "the first seed")
 	fails    = flag.Int("fails", 5, "how many failing seeds to shrink, one for each rule")
 	stop     = flag.Bool("stop", false, "stop at the first seed that breaks a rule")
