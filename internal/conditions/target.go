@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"slices"
@@ -204,7 +205,8 @@ func GivenUp(obj Target, p plan.Plan) error {
 		maxCorrections, status.Recurring[undone].Step, p.Steps[0].Kind+" "+p.Steps[0].Name)
 }
 
-// Recurs returns the count of the steps that correct drift, to be recorded once they are carried out. A step recurs if the correction before has corrected the same, not longer ago than within.
+// Recurs returns the count of the steps that correct drift, to be recorded once they are carried out. A step recurs if the correction
+// before has corrected the same, not longer ago than within.
 func Recurs(obj Target, p plan.Plan, now time.Time, within time.Duration) (recurring []v1alpha1.RecurringCorrection) {
 	status, before := obj.GetTargetStatus(), map[string]int32{}
 	if last := status.LastAppliedTime; last != nil && now.Sub(last.Time) <= within {
@@ -223,7 +225,15 @@ func isIn(r v1alpha1.RecurringCorrection, p plan.Plan) bool {
 	return slices.ContainsFunc(p.Steps, func(step plan.Step) bool { return stepText(step) == r.Step })
 }
 
-func stepText(step plan.Step) string { return Cut(step.String(), maxStep) }
+// stepText names a step. Two changes of a policy are the same if they replace the same one.
+func stepText(step plan.Step) string {
+	text := step.String()
+	if step.Verb == plan.SetPolicy {
+		sum := sha256.Sum256([]byte(step.PreviousPolicy))
+		text = fmt.Sprintf("%s (it was %x)", text, sum[:4])
+	}
+	return Cut(text, maxStep)
+}
 
 // Unsettled counts a pass whose writes were accepted and had no effect, and returns its outcome.
 func Unsettled(obj Target, p plan.Plan, step plan.Step) error {

@@ -82,46 +82,54 @@ func (w *world) createRole(args []string) {
 // specify sets parts of a spec. A part that is "-" is absent; an empty one is there and empty.
 func specify(role *v1alpha1.ProjectRole, parts map[string]string) {
 	for part, value := range parts {
-		list := strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
-		absent := value == "-"
-		if absent {
-			list = nil
-		}
-		switch part {
-		case "role":
-			role.Spec.RoleName = value
-		case "conn":
-			role.Spec.ConnectionRef.Name = value
-		case "mgmt":
-			role.Spec.ManagementPolicy = v1alpha1.ManagementPolicy(value)
-		case "adopt":
-			role.Spec.AdoptionPolicy = v1alpha1.AdoptionPolicy(value)
-		case "del":
-			role.Spec.DeletionPolicy = v1alpha1.DeletionPolicy(value)
-		case "suspend":
-			role.Spec.Suspend = value == "true"
-		case "acl":
-			role.Spec.ACL = aclOf(list)
-			if absent {
-				role.Spec.ACL = nil
-			}
-		case "policy":
-			role.Spec.Policy = &runtime.RawExtension{Raw: []byte(policyWith(list...))}
-			if absent {
-				role.Spec.Policy = nil
-			}
-		case "members":
-			role.Spec.Members = []string{}
-			for _, m := range list {
-				role.Spec.Members = append(role.Spec.Members, memberPrefix+m)
-			}
-			if absent {
-				role.Spec.Members = nil
-			}
-		default:
+		set := specParts[part]
+		if set == nil {
 			panic("a role has no " + part)
 		}
+		set(&role.Spec, value)
 	}
+}
+
+// specParts set a part of a spec.
+var specParts = map[string]func(spec *v1alpha1.ProjectRoleSpec, value string){
+	"role": func(spec *v1alpha1.ProjectRoleSpec, value string) { spec.RoleName = value },
+	"conn": func(spec *v1alpha1.ProjectRoleSpec, value string) { spec.ConnectionRef.Name = value },
+	"mgmt": func(spec *v1alpha1.ProjectRoleSpec, value string) {
+		spec.ManagementPolicy = v1alpha1.ManagementPolicy(value)
+	},
+	"adopt": func(spec *v1alpha1.ProjectRoleSpec, value string) {
+		spec.AdoptionPolicy = v1alpha1.AdoptionPolicy(value)
+	},
+	"del": func(spec *v1alpha1.ProjectRoleSpec, value string) {
+		spec.DeletionPolicy = v1alpha1.DeletionPolicy(value)
+	},
+	"suspend": func(spec *v1alpha1.ProjectRoleSpec, value string) { spec.Suspend = value == "true" },
+	"acl": func(spec *v1alpha1.ProjectRoleSpec, value string) {
+		if spec.ACL = nil; value != absent {
+			spec.ACL = aclOf(atomsOf(value))
+		}
+	},
+	"policy": func(spec *v1alpha1.ProjectRoleSpec, value string) {
+		if spec.Policy = nil; value != absent {
+			spec.Policy = &runtime.RawExtension{Raw: []byte(policyWith(atomsOf(value)...))}
+		}
+	},
+	"members": func(spec *v1alpha1.ProjectRoleSpec, value string) {
+		if spec.Members = nil; value == absent {
+			return
+		}
+		spec.Members = []string{}
+		for _, m := range atomsOf(value) {
+			spec.Members = append(spec.Members, memberPrefix+m)
+		}
+	},
+}
+
+// absent is the value of a part that is not there.
+const absent = "-"
+
+func atomsOf(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
 }
 
 // aclOf makes an ACL of atoms like t1:select.

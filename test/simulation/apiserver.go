@@ -112,10 +112,10 @@ func (a *apiServer) create(obj client.Object) {
 }
 
 // edit changes what users write: spec, annotations, finalizers. Only a changed spec makes a new generation.
-func (a *apiServer) edit(k key, change func(client.Object)) bool {
+func (a *apiServer) edit(k key, change func(client.Object)) {
 	stored := a.objects[k]
 	if stored == nil {
-		return false
+		return
 	}
 	obj := copyOf(stored)
 	change(obj)
@@ -124,7 +124,6 @@ func (a *apiServer) edit(k key, change func(client.Object)) bool {
 		obj.SetGeneration(stored.GetGeneration() + 1)
 	}
 	a.finish(k, stored, obj)
-	return true
 }
 
 // finish stores a changed object, or lets it go if it was only waiting for its last finalizer.

@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -32,7 +33,7 @@ func (n network) RoundTrip(request *http.Request) (*http.Response, error) {
 	name := serviceOn(request.URL.Host)
 	server := w.clouds[name]
 	if server == nil {
-		return nil, &http.ProtocolError{ErrorString: "no such host: " + request.URL.Host}
+		return nil, fmt.Errorf("no such host: %s", request.URL.Host)
 	}
 	body, err := bodyOf(request)
 	if err != nil {

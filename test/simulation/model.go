@@ -21,14 +21,6 @@ import (
 // set is a set of atoms.
 type set map[string]bool
 
-func setOf(atoms ...string) set {
-	s := set{}
-	for _, a := range atoms {
-		s[a] = true
-	}
-	return s
-}
-
 func (s set) list() []string { return slices.Sorted(maps.Keys(s)) }
 
 // The parts of a role, each of which a spec manages or not.
@@ -70,11 +62,6 @@ type wish struct {
 
 // wanted reports whether a version asks for an atom.
 func (v *wish) wanted(atom string) bool { return v.want[partOf(atom)][atom] }
-
-// active reports whether a version lets the operator write at all.
-func (v *wish) active() bool {
-	return !v.gone && !v.suspended && !v.observe && (!v.deleting || !v.retain)
-}
 
 // wishOf reads what a stored object asks for. It is nil for kinds that ask for nothing.
 func wishOf(c change, logged int) *wish {

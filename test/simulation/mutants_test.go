@@ -113,7 +113,7 @@ var mutants = map[string]mutant{
 		"internal/engine/converge.go", "if drifted && len(so.done) > before {", "if drifted && len(so.done) < before {",
 	},
 	"a correction that was never made is counted": {
-		"internal/engine/converge.go", "		steps, err := r.intend(", "		if drifted {\n			obj.GetTargetStatus().Recurring = conditions.Recurs(obj, p, r.Clock.Now(), recurringWithin*r.DefaultInterval)\n		}\n		steps, err := r.intend(",
+		"internal/engine/converge.go", "	steps, err := r.intend(", "	if drifted {\n		obj.GetTargetStatus().Recurring = conditions.Recurs(obj, p, r.Clock.Now(), recurringWithin*r.DefaultInterval)\n	}\n	steps, err := r.intend(",
 	},
 	"an edited pass leaves no record": {
 		"internal/engine/store.go", "if live.GetUID() != obj.GetUID() || !equality", "if live.GetUID() == obj.GetUID() || !equality",

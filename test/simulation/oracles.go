@@ -115,6 +115,23 @@ func (h *held) claims(uid string) bool {
 // forbids says why a version of an object does not let a change be made; it is empty if it does.
 func (w *world) forbids(v *wish, e effect) string {
 	h := w.ledger.role(e.service, e.role)
+	if why := w.forbidsAll(v, h, e); why != "" {
+		return why
+	}
+	switch e.verb {
+	case created:
+		return unless(!v.deleting, "the object is deleted")
+	case dropped:
+		return unless(v.deleting && w.isOf(h, e.by), "the role is not its own, or wanted")
+	case added:
+		return unless(!v.deleting && v.wanted(e.atom), "the spec does not ask for it")
+	case removed:
+	}
+	return w.forbidsTaking(v, h, e)
+}
+
+// forbidsAll says why a version of an object lets no change be made to a role.
+func (w *world) forbidsAll(v *wish, h *held, e effect) string {
 	switch {
 	case v.gone:
 		return "the object is gone"
@@ -131,15 +148,7 @@ func (w *world) forbids(v *wish, e effect) string {
 	case h.exists && e.verb != created && h.creator != e.by && !h.claimed[e.by] && !v.adopt:
 		return "it is somebody else's, and not to be adopted"
 	}
-	switch e.verb {
-	case created:
-		return unless(!v.deleting, "the object is deleted")
-	case dropped:
-		return unless(v.deleting && w.isOf(h, e.by), "the role is not its own, or wanted")
-	case added:
-		return unless(!v.deleting && v.wanted(e.atom), "the spec does not ask for it")
-	}
-	return w.forbidsTaking(v, h, e)
+	return ""
 }
 
 // forbidsTaking says why a version of an object does not let something be taken away.

@@ -147,17 +147,12 @@ func (s *subject) difference() (lacks, surplus []string) {
 
 // leftBehind judges what is left of what an object does not want any more, though taking it away does not fail.
 func (w *world) leftBehind(s *subject) string {
-	if s.suspended || s.observe || s.deleting && s.retain || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) || s.fought() {
+	if s.leavesAll() || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) {
 		return ""
 	}
 	_, surplus := s.difference()
 	if s.deleting {
-		surplus = nil
-		for _, atom := range s.held.atoms() {
-			if from := s.held.from[atom]; from[s.uid] && len(from) == 1 {
-				surplus = append(surplus, atom)
-			}
-		}
+		surplus = s.ownAtoms()
 	}
 	if w.known[dropRefused] && s.deleting && slices.ContainsFunc(s.held.atoms(), func(atom string) bool {
 		return partOf(atom) == partMembers && w.lasts(s, takingOf(s, atom))
@@ -169,6 +164,21 @@ func (w *world) leftBehind(s *subject) string {
 		return fmt.Sprintf("the role still has %v", surplus)
 	}
 	return ""
+}
+
+// leavesAll reports whether an object is to take nothing away.
+func (s *subject) leavesAll() bool {
+	return s.suspended || s.observe || s.deleting && s.retain || s.fought()
+}
+
+// ownAtoms are those of the role that this object gave, and nobody else.
+func (s *subject) ownAtoms() (own []string) {
+	for _, atom := range s.held.atoms() {
+		if from := s.held.from[atom]; from[s.uid] && len(from) == 1 {
+			own = append(own, atom)
+		}
+	}
+	return own
 }
 
 // fought reports whether an object has given up because somebody has undone what it does, again and again.

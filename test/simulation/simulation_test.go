@@ -42,12 +42,9 @@ func TestSeeds(t *testing.T) {
 	if *strict {
 		known = Known{}
 	}
+	all := tally{began: time.Now(), covered: map[string]int{}, rules: map[string][]uint64{}}
+	all.said = all.began
 	var next atomic.Uint64
-	var mu sync.Mutex
-	covered, rules := map[string]int{}, map[string][]uint64{}
-	var passes, calls, steps, broken int
-	began := time.Now()
-	said := began
 	next.Store(*first)
 	t.Run("all", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
@@ -55,42 +52,59 @@ func TestSeeds(t *testing.T) {
 				t.Parallel()
 				for seed := next.Add(1) - 1; seed < *first+*seeds; seed = next.Add(1) - 1 {
 					r := Play(t, Generate(seed, known), known, false)
-					mu.Lock()
-					for k, n := range r.Coverage {
-						covered[k] += n
-					}
-					passes, calls, steps = passes+r.Passes, calls+r.Calls, steps+r.Steps
-					broken += len(r.Violations)
-					for i, v := range r.Violations {
-						if slices.IndexFunc(r.Violations, v.sameRule) == i {
-							rules[v.Rule] = append(rules[v.Rule], seed)
-						}
-					}
-					if *stop && len(r.Violations) > 0 && next.Swap(1<<62) < 1<<61 {
+					if all.add(seed, r); *stop && len(r.Violations) > 0 && next.Swap(1<<62) < 1<<61 {
 						t.Logf("stopped after %d seeds: %s", seed-*first+1, r.Violations[0])
 					}
-					if *progress && time.Since(said) > 10*time.Second {
-						said = time.Now()
-						done := seed - *first + 1
-						fmt.Printf("%d seeds, %.0f a second, %d violations of %d rules, %d transitions covered\n", done, float64(done)/time.Since(began).Seconds(), broken, len(rules), len(covered))
-					}
-					mu.Unlock()
 				}
 			})
 		}
 	})
-	took := time.Since(began)
-	if *stop {
-		return
+	if !*stop {
+		all.judge(t, known)
 	}
-	t.Logf("%d seeds in %s, %.0f a second; %d passes, %d calls, %d steps; %d kinds of transitions covered", *seeds, took.Round(time.Millisecond),
-		float64(*seeds)/took.Seconds(), passes, calls, steps, len(covered))
-	if *progress {
-		for _, transition := range slices.Sorted(maps.Keys(covered)) {
-			fmt.Printf("%7d %s\n", covered[transition], transition)
+}
+
+// tally is what has come of the seeds so far.
+type tally struct {
+	mu                           sync.Mutex
+	began, said                  time.Time
+	covered                      map[string]int
+	rules                        map[string][]uint64
+	passes, calls, steps, broken int
+}
+
+// add counts the run of a seed.
+func (a *tally) add(seed uint64, r Report) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k, n := range r.Coverage {
+		a.covered[k] += n
+	}
+	a.passes, a.calls, a.steps, a.broken = a.passes+r.Passes, a.calls+r.Calls, a.steps+r.Steps, a.broken+len(r.Violations)
+	for i, v := range r.Violations {
+		if slices.IndexFunc(r.Violations, v.sameRule) == i {
+			a.rules[v.Rule] = append(a.rules[v.Rule], seed)
 		}
 	}
-	for rule, failing := range rules {
+	if *progress && time.Since(a.said) > 10*time.Second {
+		a.said = time.Now()
+		done := seed - *first + 1
+		fmt.Printf("%d seeds, %.0f a second, %d violations of %d rules, %d transitions covered\n", done, float64(done)/time.Since(a.began).Seconds(), a.broken, len(a.rules), len(a.covered))
+	}
+}
+
+// judge fails the test for each rule that was broken, with the first of its seeds shrunk.
+func (a *tally) judge(t *testing.T, known Known) {
+	t.Helper()
+	took := time.Since(a.began)
+	t.Logf("%d seeds in %s, %.0f a second; %d passes, %d calls, %d steps; %d kinds of transitions covered", *seeds, took.Round(time.Millisecond),
+		float64(*seeds)/took.Seconds(), a.passes, a.calls, a.steps, len(a.covered))
+	if *progress {
+		for _, transition := range slices.Sorted(maps.Keys(a.covered)) {
+			fmt.Printf("%7d %s\n", a.covered[transition], transition)
+		}
+	}
+	for rule, failing := range a.rules {
 		slices.Sort(failing)
 		t.Errorf("rule %q is broken by %d seeds, first %v", rule, len(failing), failing[:min(8, len(failing))])
 		if *fails--; *fails < 0 {

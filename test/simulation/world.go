@@ -157,7 +157,9 @@ func (w *world) goOn(gap string) {
 		return
 	}
 	if gap == "write" {
-		for before := w.writes; before == w.writes && w.report.Steps < 1e6 && w.advance(); {
+		before := w.writes
+		for moving := true; moving && before == w.writes && w.report.Steps < 1e6; {
+			moving = w.advance()
 		}
 		return
 	}
@@ -198,25 +200,7 @@ func (w *world) step() {
 func (w *world) sleepTowards(until time.Time) bool {
 	next := until
 	for _, m := range w.managers {
-		if !m.dies.IsZero() && m.dies.Before(next) {
-			next = m.dies
-		}
-		if m.frozen {
-			continue
-		}
-		for k, i := range m.queue {
-			if m.leads() && m.running[k] == nil && !i.due.IsZero() && i.due.Before(next) {
-				next = i.due
-			}
-		}
-		for _, p := range m.running {
-			if !p.parked && time.Now().Add(5*time.Second).Before(next) {
-				next = time.Now().Add(5 * time.Second) // it waits for time to pass, within the operator or in a call
-			}
-		}
-		if len(m.behind()) > 0 {
-			next = time.Now()
-		}
+		next = m.nextDue(next)
 	}
 	for _, d := range w.delayed {
 		if d.at.Before(next) {
@@ -230,6 +214,30 @@ func (w *world) sleepTowards(until time.Time) bool {
 	}
 	w.pass(max(time.Millisecond, time.Until(next)))
 	return next.Before(until)
+}
+
+// nextDue is when a manager has something to do, if that is before next.
+func (m *manager) nextDue(next time.Time) time.Time {
+	if !m.dies.IsZero() && m.dies.Before(next) {
+		next = m.dies
+	}
+	if m.frozen {
+		return next
+	}
+	for k, i := range m.queue {
+		if m.leads() && m.running[k] == nil && !i.due.IsZero() && i.due.Before(next) {
+			next = i.due
+		}
+	}
+	for _, p := range m.running {
+		if !p.parked && time.Now().Add(5*time.Second).Before(next) {
+			next = time.Now().Add(5 * time.Second) // it waits for time to pass, within the operator or in a call
+		}
+	}
+	if len(m.behind()) > 0 {
+		next = time.Now()
+	}
+	return next
 }
 
 // pass lets time pass, and everything settle that was waiting for it.
