@@ -29,8 +29,9 @@ var endlessFaults = map[string]fakecloud.Fault{
 	"throttled":                    {Kind: fakecloud.FaultThrottle},
 }
 
-// TestOneBrokenCallKeepsNoLeaver: whatever call of a role fails, in whatever way and for ever, all that left the spec leaves the cloud but for
-// what that call alone could have taken away; and the object says that something is wrong.
+// TestOneBrokenCallKeepsNoLeaver: whatever call of a role fails, in whatever way and for ever, all
+// that left the spec leaves the cloud but for what that call alone could have taken away; and the
+// object says that something is wrong.
 func TestOneBrokenCallKeepsNoLeaver(t *testing.T) {
 	broken := map[string]struct {
 		fault fakecloud.Fault
@@ -74,7 +75,8 @@ func TestOneBrokenCallKeepsNoLeaver(t *testing.T) {
 	}
 }
 
-// leavers makes a role with what is to go and what is to stay; or has an object adopt it that put what is to go there.
+// leavers makes a role with what is to go and what is to stay; or has an object adopt it that put
+// what is to go there.
 func leavers(h *harness, adopted bool) *v1alpha1.ProjectRole {
 	h.t.Helper()
 	role := newRole("reader", &v1alpha1.RoleACL{Tables: []v1alpha1.TableGrant{table("kept", "Select"), table("old_1", "Select"), table("old_2", "Select")}})
@@ -131,7 +133,8 @@ var brokenAnswers = map[string]brokenAnswer{
 	"connection lost":              {},
 }
 
-// TestOneBrokenMemberKeepsNoOther: members come and go in one call. One of them that breaks it costs the others nothing.
+// TestOneBrokenMemberKeepsNoOther: members come and go in one call. One of them that breaks it
+// costs the others nothing.
 func TestOneBrokenMemberKeepsNoOther(t *testing.T) {
 	for kind, with := range brokenAnswers {
 		t.Run(kind, func(t *testing.T) {
@@ -153,7 +156,8 @@ func TestOneBrokenMemberKeepsNoOther(t *testing.T) {
 	}
 }
 
-// TestOneBrokenEntryKeepsNoOther: what leaves a package leaves it, though another entry cannot be added.
+// TestOneBrokenEntryKeepsNoOther: what leaves a package leaves it, though another entry cannot be
+// added.
 func TestOneBrokenEntryKeepsNoOther(t *testing.T) {
 	for kind, with := range brokenAnswers {
 		t.Run(kind, func(t *testing.T) {
@@ -173,7 +177,8 @@ func TestOneBrokenEntryKeepsNoOther(t *testing.T) {
 	}
 }
 
-// TestAPassOverARoleCanBeStopped: a hundred grants and a new member are under way when somebody thinks better of it.
+// TestAPassOverARoleCanBeStopped: a hundred grants and a new member are under way when somebody
+// thinks better of it.
 func TestAPassOverARoleCanBeStopped(t *testing.T) {
 	changes := map[string]func(*harness, *v1alpha1.ProjectRole){
 		"suspended": func(h *harness, role *v1alpha1.ProjectRole) {
@@ -219,8 +224,9 @@ func TestAPassOverARoleCanBeStopped(t *testing.T) {
 	}
 }
 
-// TestARoleThatCannotConvergeCostsNoMore: once the same was refused three times, a role that names a table that does not exist makes no more
-// calls than one that is as it should be; and it is tried at once when its spec changes or somebody asks.
+// TestARoleThatCannotConvergeCostsNoMore: once the same was refused three times, a role that names
+// a table that does not exist makes no more calls than one that is as it should be; and it is tried
+// at once when its spec changes or somebody asks.
 func TestARoleThatCannotConvergeCostsNoMore(t *testing.T) {
 	calls := func(missing int) int {
 		h := newHarness(t)

@@ -14,12 +14,14 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// One target has one owner. An object that has created, adopted or granted something there has a claim, and a claim beats age: nobody
-// takes a target over by naming it. Of two objects with a claim, or of two without one, the older owns the target. An object without a
-// claim counts only once it has looked at the target, which takes credentials that the service accepts.
+// One target has one owner. An object that has created, adopted or granted something there has a
+// claim, and a claim beats age: nobody takes a target over by naming it. Of two objects with a
+// claim, or of two without one, the older owns the target. An object without a claim counts only
+// once it has looked at the target, which takes credentials that the service accepts.
 //
-// Others are looked for before the cloud is read, after that, and once more when the intent to write is stored and before anything is
-// written: of two objects that store their first claims at one time, at least one sees the other's then.
+// Others are looked for before the cloud is read, after that, and once more when the intent to
+// write is stored and before anything is written: of two objects that store their first claims at
+// one time, at least one sees the other's then.
 
 // checkOwner stalls an object whose target another one owns, as far as this manager sees.
 func (t targets) checkOwner(ctx context.Context, obj target) error {
@@ -38,7 +40,8 @@ func (t targets) checkOwner(ctx context.Context, obj target) error {
 	return t.conflict(obj, owner)
 }
 
-// looked decides what follows from a look. Somebody else may have claimed the target meanwhile, or be known to other managers only.
+// looked decides what follows from a look. Somebody else may have claimed the target meanwhile, or
+// be known to other managers only.
 func (t targets) looked(ctx context.Context, obj target, exists bool) error {
 	if err := t.tooSoon(obj, exists); err != nil || claims(obj) || obj.IsObserved() {
 		return err
@@ -80,8 +83,9 @@ func (t targets) conflict(obj, owner target) error {
 	return conditions.Stall(v1alpha1.ReasonTargetConflict, "%s belongs to %s %s/%s", obj.GetTarget(), t.kind.name, owner.GetNamespace(), owner.GetName())
 }
 
-// owner finds the object that owns the target which another one names, among all objects of the cluster; nil if there is none.
-// Suspended and deleting objects still own what they claim. claimed reports whether the object itself has a claim.
+// owner finds the object that owns the target which another one names, among all objects of the
+// cluster; nil if there is none. Suspended and deleting objects still own what they claim. claimed
+// reports whether the object itself has a claim.
 func (t targets) owner(ctx context.Context, obj target, claimed bool) (target, error) {
 	t.noteManagement(obj)
 	rivals, err := t.all.objects(ctx, byTarget(obj))
@@ -94,7 +98,8 @@ func (t targets) owner(ctx context.Context, obj target, claimed bool) (target, e
 func (t targets) ownerAmong(ctx context.Context, rivals []user, obj target, claimed bool) (target, error) {
 	service, err := t.accounts.Service(ctx, obj, obj.GetConnectionRef(), claimedAt(obj))
 	if err != nil || service == "" {
-		// Without a service there is no target yet: what is wrong with the connection is for others to say.
+		// Without a service there is no target yet: what is wrong with the connection is for others
+		// to say.
 		return nil, err
 	}
 	for _, other := range rivals {
@@ -117,8 +122,9 @@ func claimedAt(obj target) string {
 	return obj.GetTargetStatus().Endpoint
 }
 
-// contends reports whether an object can own its target at a service. It cannot if it only observes, if its ClusterConnection does not
-// allow it, or if it has no claim and is suspended, or has not looked at the target through the connection that it has now.
+// contends reports whether an object can own its target at a service. It cannot if it only
+// observes, if its ClusterConnection does not allow it, or if it has no claim and is suspended, or
+// has not looked at the target through the connection that it has now.
 func contends(ctx context.Context, accounts *connect.Resolver, obj target, service string) (bool, error) {
 	at, ref := obj.GetTargetStatus().Endpoint, obj.GetConnectionRef()
 	idle := at == "" || obj.IsSuspended() || !obj.GetDeletionTimestamp().IsZero()
@@ -130,7 +136,8 @@ func contends(ctx context.Context, accounts *connect.Resolver, obj target, servi
 	}
 	claimed, err := accounts.Service(ctx, obj, ref, at)
 	if err != nil || claimed != service {
-		// A claim from before endpoints were recorded can be one at any service, once the connection is gone.
+		// A claim from before endpoints were recorded can be one at any service, once the
+		// connection is gone.
 		return claimed == "" && claims(obj), err
 	}
 	if claims(obj) {
@@ -140,7 +147,8 @@ func contends(ctx context.Context, accounts *connect.Resolver, obj target, servi
 	return leads == service, err
 }
 
-// precedes reports whether a rather than b owns what both name; claimed reports whether b has a claim.
+// precedes reports whether a rather than b owns what both name; claimed reports whether b has a
+// claim.
 func precedes(a, b target, claimed bool) bool {
 	if claims(a) != claimed {
 		return claims(a)
@@ -156,8 +164,8 @@ func managedSince(obj target) time.Time {
 	return obj.GetCreationTimestamp().Time
 }
 
-// noteManagement records that an object only observes, and when it turns to managing. It is as young as that moment, so that nobody
-// can prepare for taking over what others will make.
+// noteManagement records that an object only observes, and when it turns to managing. It is as
+// young as that moment, so that nobody can prepare for taking over what others will make.
 func (t targets) noteManagement(obj target) {
 	status := obj.GetTargetStatus()
 	switch {
@@ -168,7 +176,8 @@ func (t targets) noteManagement(obj target) {
 	}
 }
 
-// wasObserving reports whether the last pass over an object found that it only observes. Earlier versions recorded just the reason.
+// wasObserving reports whether the last pass over an object found that it only observes. Earlier
+// versions recorded just the reason.
 func wasObserving(obj target) bool {
 	status, ready := obj.GetTargetStatus(), conditions.ReadyCondition(obj)
 	return status.Observing || status.ManagedSince == nil && ready != nil && ready.Reason == v1alpha1.ReasonObserved

@@ -19,7 +19,8 @@ import (
 // evil is another namespace.
 const evil = "evil"
 
-// stranger gives the namespace evil a Connection and a Secret of its own, like those of the first one.
+// stranger gives the namespace evil a Connection and a Secret of its own, like those of the first
+// one.
 func (h *harness) stranger() {
 	h.t.Helper()
 	connection, secret := h.newConnection(), h.newSecret()
@@ -52,7 +53,8 @@ var accesses = map[string]func(h *harness){
 	},
 }
 
-// claimants make an object of each kind with a target, in a namespace. All of a kind name the same target.
+// claimants make an object of each kind with a target, in a namespace. All of a kind name the same
+// target.
 var claimants = map[string]func(namespace string) object{
 	"a role": func(namespace string) object {
 		role := newRole("reader", tables("Select"))
@@ -94,7 +96,8 @@ func (h *harness) tryAll(passes int, objects ...object) {
 	}
 }
 
-// TestNobodyOwnsWhatTheyCannotReach: an older object that names a target, and never got to look at it, keeps nobody from it.
+// TestNobodyOwnsWhatTheyCannotReach: an older object that names a target, and never got to look at
+// it, keeps nobody from it.
 func TestNobodyOwnsWhatTheyCannotReach(t *testing.T) {
 	for kind, newOne := range claimants {
 		for access, arrange := range accesses {
@@ -136,8 +139,9 @@ func (h *harness) setPolicy(obj object, policy v1alpha1.ManagementPolicy) {
 	})
 }
 
-// TestNobodyTakesOverByObserving: an object that only observes conflicts with nobody, so it may be older than what others make. Turned
-// to managing, it takes nothing from them: who leaves the spec leaves the role, and what is deleted is taken back.
+// TestNobodyTakesOverByObserving: an object that only observes conflicts with nobody, so it may be
+// older than what others make. Turned to managing, it takes nothing from them: who leaves the spec
+// leaves the role, and what is deleted is taken back.
 func TestNobodyTakesOverByObserving(t *testing.T) {
 	ways := map[string]func(h *harness){"working credentials": func(h *harness) { h.stranger() }}
 	maps.Copy(ways, accesses)
@@ -181,7 +185,8 @@ func TestNobodyTakesOverByObserving(t *testing.T) {
 	}
 }
 
-// TestAnObserverIsAsYoungAsItsTurn: it has looked, and the other one has nothing there yet. The other one was there first.
+// TestAnObserverIsAsYoungAsItsTurn: it has looked, and the other one has nothing there yet. The
+// other one was there first.
 func TestAnObserverIsAsYoungAsItsTurn(t *testing.T) {
 	for _, last := range []string{"its last look succeeded", "its last look failed"} {
 		t.Run(last, func(t *testing.T) {
@@ -211,7 +216,8 @@ func TestAnObserverIsAsYoungAsItsTurn(t *testing.T) {
 	}
 }
 
-// TestTwoThatHaveLooked: of two objects that have nothing there and could have, the older goes first, in whatever order they come.
+// TestTwoThatHaveLooked: of two objects that have nothing there and could have, the older goes
+// first, in whatever order they come.
 func TestTwoThatHaveLooked(t *testing.T) {
 	h := newHarness(t)
 	h.existing()
@@ -246,7 +252,8 @@ func TestASuspendedObjectWithoutAClaimKeepsNobodyOut(t *testing.T) {
 	mustBe(t, h.settle(a), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
 }
 
-// moments lets something happen at each moment of a pass: before and after each write to the API server and each call to the cloud.
+// moments lets something happen at each moment of a pass: before and after each write to the API
+// server and each call to the cloud.
 type moments struct {
 	n, at  int
 	inside bool
@@ -264,8 +271,9 @@ func (m *moments) pass() {
 	}
 }
 
-// TestTwoNewObjectsAtOneMoment: while a pass over one object goes on, a whole pass over another one that names the same is made, at every
-// moment of it. One of the two owns the target, whichever that is, and only it writes.
+// TestTwoNewObjectsAtOneMoment: while a pass over one object goes on, a whole pass over another one
+// that names the same is made, at every moment of it. One of the two owns the target, whichever
+// that is, and only it writes.
 func TestTwoNewObjectsAtOneMoment(t *testing.T) {
 	for kind, newOne := range claimants {
 		for _, outer := range []string{"older", "younger"} {
@@ -321,8 +329,8 @@ func meet(t *testing.T, newOne func(string) object, olderFirst bool, at int) (mo
 	return m.n >= m.at
 }
 
-// TestOneThatIsNotAllowedOwnsNothing, also if it was suspended before anybody could tell it so, and keeps its ClusterConnection from
-// nothing.
+// TestOneThatIsNotAllowedOwnsNothing, also if it was suspended before anybody could tell it so, and
+// keeps its ClusterConnection from nothing.
 func TestOneThatIsNotAllowedOwnsNothing(t *testing.T) {
 	for _, suspended := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspended %v", suspended), func(t *testing.T) {
@@ -351,7 +359,8 @@ func TestOneThatIsNotAllowedOwnsNothing(t *testing.T) {
 	}
 }
 
-// TestAClaimHoldsWithoutItsConnection: what somebody made stays theirs while their Connection is gone.
+// TestAClaimHoldsWithoutItsConnection: what somebody made stays theirs while their Connection is
+// gone.
 func TestAClaimHoldsWithoutItsConnection(t *testing.T) {
 	h := newHarness(t)
 	h.foreign = true
@@ -370,7 +379,8 @@ func TestAClaimHoldsWithoutItsConnection(t *testing.T) {
 	mustBe(t, h.settle(other), metav1.ConditionFalse, v1alpha1.ReasonTargetConflict)
 }
 
-// TestOneServiceBySeveralNames: two Connections that spell one service differently do not make two targets of one.
+// TestOneServiceBySeveralNames: two Connections that spell one service differently do not make two
+// targets of one.
 func TestOneServiceBySeveralNames(t *testing.T) {
 	for kind, newOne := range claimants {
 		for name, spell := range spellings {

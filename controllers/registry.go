@@ -12,15 +12,16 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/conditions"
 )
 
-// registry finds the objects of a kind in the whole cluster, whichever of them this manager works on. What others own and grant is
-// asked of it before something is written or revoked.
+// registry finds the objects of a kind in the whole cluster, whichever of them this manager works
+// on. What others own and grant is asked of it before something is written or revoked.
 type registry struct {
 	kind kind
-	// cache holds all objects, unless live is set: then the cache has a part of them only, and they are listed past it.
+	// cache holds all objects, unless live is set: then the cache has a part of them only, and they
+	// are listed past it.
 	cache, live client.Reader
 
-	// running lets one list go on at a time. next is the one that begins after it, for all who have asked meanwhile: it shows them
-	// whatever was stored before they asked.
+	// running lets one list go on at a time. next is the one that begins after it, for all who have
+	// asked meanwhile: it shows them whatever was stored before they asked.
 	running sync.Mutex
 	mu      sync.Mutex
 	next    *listing

@@ -22,8 +22,8 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
-// watch replaces the operator by one that sees the objects of one namespace only. It may list what is in the whole cluster if it has the
-// right to.
+// watch replaces the operator by one that sees the objects of one namespace only. It may list what
+// is in the whole cluster if it has the right to.
 func (h *harness) watch(namespace string, mayListAll bool) {
 	h.scoped, h.live, h.watching = true, h.kube, []string{namespace}
 	if !mayListAll {
@@ -61,7 +61,8 @@ func (h *harness) watch(namespace string, mayListAll bool) {
 	}), openapi.NewHTTPClient())
 }
 
-// TestTwoManagersNeverOwnOneTarget: each works in a namespace of its own and sees nothing of the other's.
+// TestTwoManagersNeverOwnOneTarget: each works in a namespace of its own and sees nothing of the
+// other's.
 func TestTwoManagersNeverOwnOneTarget(t *testing.T) {
 	for kind, newOne := range claimants {
 		t.Run(kind, func(t *testing.T) {
@@ -86,8 +87,8 @@ func TestTwoManagersNeverOwnOneTarget(t *testing.T) {
 	}
 }
 
-// TestTwoManagersThatOwnOneRoleAlready, as those of an earlier version could: the younger object writes nothing any more, and its deletion
-// leaves the role.
+// TestTwoManagersThatOwnOneRoleAlready, as those of an earlier version could: the younger object
+// writes nothing any more, and its deletion leaves the role.
 func TestTwoManagersThatOwnOneRoleAlready(t *testing.T) {
 	h := claimWorld(t)
 	h.stranger()
@@ -165,7 +166,8 @@ func TestAManagerThatMayNotAskWritesNothing(t *testing.T) {
 	}
 }
 
-// TestWhatARequestElsewhereGrantsStays when a manager that does not see it takes back what a request of its own was granted.
+// TestWhatARequestElsewhereGrantsStays when a manager that does not see it takes back what a
+// request of its own was granted.
 func TestWhatARequestElsewhereGrantsStays(t *testing.T) {
 	for _, version := range generations {
 		t.Run(version, func(t *testing.T) {

@@ -13,19 +13,21 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// How many steps may be refused before one is accepted: what refuses them all is not the single step's fault. An identity that lacks a
-// right lacks it for most, while fifty tables may well not be there.
+// How many steps may be refused before one is accepted: what refuses them all is not the single
+// step's fault. An identity that lacks a right lacks it for most, while fifty tables may well not
+// be there.
 const (
 	fewRefusals  = 5
 	manyRefusals = 50
 )
 
-// maxFailures is how many steps of a lane may fail one after the other, in a way that says nothing about the single step, before the
-// rest of the lane is left for the next pass. One is enough where the failure meets every call, or each try may take half a minute.
+// maxFailures is how many steps of a lane may fail one after the other, in a way that says nothing
+// about the single step, before the rest of the lane is left for the next pass. One is enough where
+// the failure meets every call, or each try may take half a minute.
 const maxFailures = 3
 
-// lane is a group of steps that share their luck: a failure in one lane says nothing about another. What must be taken away is never
-// kept waiting by what cannot be added.
+// lane is a group of steps that share their luck: a failure in one lane says nothing about another.
+// What must be taken away is never kept waiting by what cannot be added.
 type lane int
 
 const (
@@ -49,10 +51,12 @@ func laneOf(step plan.Step) lane {
 // progress is what a pass has done so far.
 type progress struct {
 	round int
-	// done are the steps that were carried out, failed those of the last round that were not, in the order of the plan.
+	// done are the steps that were carried out, failed those of the last round that were not, in
+	// the order of the plan.
 	done   []plan.Step
 	failed []failure
-	// closed are why the steps of a lane are not tried any more in this round; inARow counts the failures that may close it.
+	// closed are why the steps of a lane are not tried any more in this round; inARow counts the
+	// failures that may close it.
 	closed [lanes]error
 	inARow [lanes]int
 	known  memories
@@ -60,8 +64,8 @@ type progress struct {
 	applied bool
 }
 
-// failure is a step that was not carried out. It was not refused if its error says nothing about this step alone, and not tried if the
-// error is that of another step, or of an earlier pass.
+// failure is a step that was not carried out. It was not refused if its error says nothing about
+// this step alone, and not tried if the error is that of another step, or of an earlier pass.
 type failure struct {
 	step    plan.Step
 	err     error
@@ -69,7 +73,8 @@ type failure struct {
 	tried   bool
 }
 
-// apply carries steps out. A failure does not keep the others from being tried, unless it seems to concern a whole lane of them.
+// apply carries steps out. A failure does not keep the others from being tried, unless it seems to
+// concern a whole lane of them.
 func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, so *progress) error {
 	so.applied, so.failed, so.closed, so.inARow = true, nil, [lanes]error{}, [lanes]int{}
 	for _, step := range so.known.sorted(steps) {
@@ -104,7 +109,8 @@ func (r *Reconciler[O, S]) apply(ctx context.Context, obj O, steps []plan.Step, 
 	return so.verdict(func() { conditions.SetDrift(obj, remaining(steps, so.done)) })
 }
 
-// carryOut carries one step out, and takes note of what was done of it, also if the rest was refused.
+// carryOut carries one step out, and takes note of what was done of it, also if the rest was
+// refused.
 func (r *Reconciler[O, S]) carryOut(ctx context.Context, obj O, step plan.Step, so *progress) error {
 	done, err := plan.Outcome(step, r.Kind.Apply(ctx, obj, step))
 	if done == nil {
@@ -119,7 +125,8 @@ func (r *Reconciler[O, S]) carryOut(ctx context.Context, obj O, step plan.Step, 
 	return err
 }
 
-// succeeded notes that a step was carried out: the service is there, and what was refused before may have become possible as well.
+// succeeded notes that a step was carried out: the service is there, and what was refused before
+// may have become possible as well.
 func (so *progress) succeeded(step plan.Step) {
 	so.inARow[laneOf(step)] = 0
 	if so.known.has(step) {
@@ -127,7 +134,8 @@ func (so *progress) succeeded(step plan.Step) {
 	}
 }
 
-// fail notes that a step was tried and failed, and closes its lane if there is no hope for the rest of it.
+// fail notes that a step was tried and failed, and closes its lane if there is no hope for the rest
+// of it.
 func (so *progress) fail(step plan.Step, err error) {
 	in := laneOf(step)
 	refused := step.Verb.Independent() && cloud.Refused(err) && !concernsAll(err)
@@ -144,8 +152,8 @@ func (so *progress) fail(step plan.Step, err error) {
 	}
 }
 
-// verdict is the failure with which a round ends that was about more than single steps; nil if there was none. record is called first
-// if there is one.
+// verdict is the failure with which a round ends that was about more than single steps; nil if
+// there was none. record is called first if there is one.
 func (so *progress) verdict(record func()) error {
 	for _, f := range so.failed {
 		if !f.refused {
@@ -186,8 +194,8 @@ func (so *progress) refusals(in lane) int {
 	return n
 }
 
-// heldBack is why a step must not be carried out that lets somebody in: a permission that was to be taken away is still there, so they
-// would get what nobody wants them to have.
+// heldBack is why a step must not be carried out that lets somebody in: a permission that was to be
+// taken away is still there, so they would get what nobody wants them to have.
 func (so *progress) heldBack(step plan.Step) error {
 	if !step.LetsIn() {
 		return nil

@@ -10,11 +10,12 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/internal/plan"
 )
 
-// maxRounds bounds how often one pass plans and applies: once more for what could not be said in one call, and once for an adoption.
+// maxRounds bounds how often one pass plans and applies: once more for what could not be said in
+// one call, and once for an adoption.
 const maxRounds = 3
 
-// converge closes the difference between what is wanted and what is there, and looks again. It returns the steps that were
-// carried out, whatever else happened, and a line about what was seen.
+// converge closes the difference between what is wanted and what is there, and looks again. It
+// returns the steps that were carried out, whatever else happened, and a line about what was seen.
 func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done []plan.Step, message string, err error) {
 	want, err := r.Kind.Desired(ctx, obj)
 	if err != nil {
@@ -34,7 +35,8 @@ func (r *Reconciler[O, S]) converge(ctx context.Context, obj O, stored *O) (done
 	}
 }
 
-// round looks at what is there, plans and applies once. It reports whether nothing more can be done in this pass.
+// round looks at what is there, plans and applies once. It reports whether nothing more can be done
+// in this pass.
 func (r *Reconciler[O, S]) round(ctx context.Context, obj O, want S, stored *O, so *progress) (over bool, message string, err error) {
 	have, err := r.Kind.Observe(ctx, obj)
 	if err != nil {
@@ -87,9 +89,10 @@ func (r *Reconciler[O, S]) plan(obj O, want, have S) plan.Plan {
 	return p
 }
 
-// intend records what steps are about to add, before anything of it is done, makes sure that it is this object's to do, and returns the
-// steps that are on record. If the API server
-// cannot store all at once, these are fewer: first those that take away, and then as much of the others as it stores.
+// intend records what steps are about to add, before anything of it is done, makes sure that it is
+// this object's to do, and returns the steps that are on record. If the API server cannot store all
+// at once, these are fewer: first those that take away, and then as much of the others as it
+// stores.
 func (r *Reconciler[O, S]) intend(ctx context.Context, obj O, steps []plan.Step, stored *O) ([]plan.Step, error) {
 	before, first := Snapshot(obj), !conditions.Claims(obj)
 	for {
@@ -108,8 +111,8 @@ func (r *Reconciler[O, S]) intend(ctx context.Context, obj O, steps []plan.Step,
 	}
 }
 
-// verdict decides whether a pass ends with the plan that is left: nothing to do, must not be done, was done and is not visible,
-// or was refused.
+// verdict decides whether a pass ends with the plan that is left: nothing to do, must not be done,
+// was done and is not visible, or was refused.
 func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so *progress) (stop bool, err error) {
 	deleting := !obj.GetDeletionTimestamp().IsZero()
 	if p.Empty() {
@@ -149,14 +152,15 @@ func (r *Reconciler[O, S]) verdict(obj O, p plan.Plan, so *progress) (stop bool,
 	return err != nil, err
 }
 
-// isDrift reports whether an object that was as specified is not any more, though nobody has changed it. It does not matter whether somebody
-// asked for the look that finds that.
+// isDrift reports whether an object that was as specified is not any more, though nobody has
+// changed it. It does not matter whether somebody asked for the look that finds that.
 func isDrift(obj Object, p plan.Plan) bool {
 	unchanged := conditions.IsDecided(obj) && obj.GetDeletionTimestamp().IsZero()
 	return unchanged && conditions.IsReady(obj) && !obj.IsObserved() && len(p.Steps) > 0
 }
 
-// partially is the outcome of a pass that is left with parts that could not be read, refused steps and problems; nil if there are none.
+// partially is the outcome of a pass that is left with parts that could not be read, refused steps
+// and problems; nil if there are none.
 func partially(p plan.Plan, refused []error) error {
 	if p.Failure != nil {
 		return p.Failure

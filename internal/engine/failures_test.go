@@ -34,8 +34,9 @@ var failures = map[string]*cloud.Error{
 	"the project not found": {Code: cloud.ProjectNotFound, Op: "do it", HTTPStatus: 404},
 }
 
-// TestOneBrokenStepKeepsNoOtherWaiting: whatever way a step fails for ever, all others of the plan are done within a few passes, those that
-// take something away above all. Two steps fail at a time, since one that is tried last would otherwise never meet another.
+// TestOneBrokenStepKeepsNoOtherWaiting: whatever way a step fails for ever, all others of the plan
+// are done within a few passes, those that take something away above all. Two steps fail at a time,
+// since one that is tried last would otherwise never meet another.
 func TestOneBrokenStepKeepsNoOtherWaiting(t *testing.T) {
 	wanted, unwanted := []string{"a1", "a2", "a3", "a4"}, []string{"r1", "r2", "r3", "r4"}
 	all := slices.Concat(wanted, unwanted)
@@ -87,8 +88,9 @@ func TestAServiceThatIsDownIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestAPassCanBeStopped: once a change that forbids a write is stored, at most one more write is made, even if the cache does not show the
-// change because it is as old as a process that was frozen.
+// TestAPassCanBeStopped: once a change that forbids a write is stored, at most one more write is
+// made, even if the cache does not show the change because it is as old as a process that was
+// frozen.
 func TestAPassCanBeStopped(t *testing.T) {
 	changes := map[string]func(*testing.T, *world){
 		"suspended": func(t *testing.T, w *world) {
@@ -123,7 +125,8 @@ func TestAPassCanBeStopped(t *testing.T) {
 	}
 }
 
-// TestAFrozenPassIsStopped: a process that was frozen wakes up with a cache as old as itself. Another leader has worked since.
+// TestAFrozenPassIsStopped: a process that was frozen wakes up with a cache as old as itself.
+// Another leader has worked since.
 func TestAFrozenPassIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kind := &toy{wanted: sixty("a")}
@@ -143,7 +146,8 @@ func TestAFrozenPassIsStopped(t *testing.T) {
 	})
 }
 
-// TestAnEditDuringAPassLosesNothing: what a pass has done is on record, though its object was edited meanwhile.
+// TestAnEditDuringAPassLosesNothing: what a pass has done is on record, though its object was
+// edited meanwhile.
 func TestAnEditDuringAPassLosesNothing(t *testing.T) {
 	kind := &toy{wanted: []string{"a", "b"}, cloud: cloudOf("old")}
 	w := newWorld(t, newRole(), kind)
@@ -163,8 +167,9 @@ func TestAnEditDuringAPassLosesNothing(t *testing.T) {
 	}
 }
 
-// TestARefusalThatLastsCostsNoMoreThanALook: once the same was refused three times, an object is read half as often as a healthy one, one of
-// the refused steps is tried each time, and all of them at once when somebody asks.
+// TestARefusalThatLastsCostsNoMoreThanALook: once the same was refused three times, an object is
+// read half as often as a healthy one, one of the refused steps is tried each time, and all of them
+// at once when somebody asks.
 func TestARefusalThatLastsCostsNoMoreThanALook(t *testing.T) {
 	kind := &toy{wanted: []string{"a", "b", "c"}, applyErr: map[string]error{"a": failures["refused"], "b": failures["refused"]}}
 	w := newWorld(t, newRole(), kind)
@@ -209,8 +214,9 @@ func TestARefusalThatLastsCostsNoMoreThanALook(t *testing.T) {
 	}
 }
 
-// TestAStatusThatCannotBeStored: an API server that takes no more than some entries. What fits in parts converges; what fits in no way is
-// said, after all that had to go is gone. Never does the object look as it did before.
+// TestAStatusThatCannotBeStored: an API server that takes no more than some entries. What fits in
+// parts converges; what fits in no way is said, after all that had to go is gone. Never does the
+// object look as it did before.
 func TestAStatusThatCannotBeStored(t *testing.T) {
 	for room, want := range map[int]string{200: "True/Succeeded", 70: "True/Succeeded", 59: "False/InvalidSpec Stalled"} {
 		t.Run(fmt.Sprint(room), func(t *testing.T) {
@@ -248,7 +254,8 @@ func TestAStatusThatCannotBeStored(t *testing.T) {
 	}
 }
 
-// TestSomethingElseThatChangesItBackIsLeftAlone: three corrections of the same, undone each time, are enough.
+// TestSomethingElseThatChangesItBackIsLeftAlone: three corrections of the same, undone each time,
+// are enough.
 func TestSomethingElseThatChangesItBackIsLeftAlone(t *testing.T) {
 	tests := map[string]struct {
 		// between is how long the cloud is as it should be.
@@ -291,8 +298,9 @@ func TestSomethingElseThatChangesItBackIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestAnApprovalIsUsedOnce: the same names are emptied by mistake, a month after the same was approved, and once more where the pass that
-// carried the approved plan out could not store its end.
+// TestAnApprovalIsUsedOnce: the same names are emptied by mistake, a month after the same was
+// approved, and once more where the pass that carried the approved plan out could not store its
+// end.
 func TestAnApprovalIsUsedOnce(t *testing.T) {
 	for _, interrupted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("interrupted: %t", interrupted), func(t *testing.T) {

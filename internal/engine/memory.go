@@ -14,8 +14,9 @@ import (
 // wellKnown is how many times in a row the same must have failed for it to be tried less often.
 const wellKnown = 3
 
-// memory is what a process knows of the failures of its objects, so that one that goes on failing costs no more calls than a healthy one,
-// and what fails stands last in line. It is no part of the status: a new process tries everything.
+// memory is what a process knows of the failures of its objects, so that one that goes on failing
+// costs no more calls than a healthy one, and what fails stands last in line. It is no part of the
+// status: a new process tries everything.
 type memory struct {
 	mu      sync.Mutex
 	objects map[types.UID]*memories
@@ -29,9 +30,11 @@ type memories struct {
 	// outcome is how the last pass ended, and times how many in a row ended so.
 	outcome string
 	times   int
-	// due is when the next pass comes by itself; zero if that is not known. One that comes earlier was asked for: something has changed.
+	// due is when the next pass comes by itself; zero if that is not known. One that comes earlier
+	// was asked for: something has changed.
 	due time.Time
-	// turn is the step that is tried in this pass of those that are well known; passes counts the passes.
+	// turn is the step that is tried in this pass of those that are well known; passes counts the
+	// passes.
 	turn   string
 	passes int
 }
@@ -45,7 +48,8 @@ type stepMemory struct {
 	tried int
 }
 
-// of returns what is known at the beginning of a pass: nothing, if the object or something that it depends on has changed.
+// of returns what is known at the beginning of a pass: nothing, if the object or something that it
+// depends on has changed.
 func (m *memory) of(obj Object, now time.Time) memories {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -59,7 +63,8 @@ func (m *memory) of(obj Object, now time.Time) memories {
 	return known
 }
 
-// longestUntried is the step whose turn it is of those that need not be tried in each pass; "" if there are none.
+// longestUntried is the step whose turn it is of those that need not be tried in each pass; "" if
+// there are none.
 func (k memories) longestUntried() string {
 	turn, tried := "", k.passes
 	for text, s := range k.steps {
@@ -70,7 +75,8 @@ func (k memories) longestUntried() string {
 	return turn
 }
 
-// canWait reports whether a step need not be tried in each pass. What takes something away always is.
+// canWait reports whether a step need not be tried in each pass. What takes something away always
+// is.
 func (s stepMemory) canWait() bool { return s.refused && s.in == adds && s.times >= wellKnown }
 
 // keep remembers the failures of a pass.
@@ -150,7 +156,8 @@ func (k memories) has(step plan.Step) bool {
 	return ok
 }
 
-// refusalOf returns why a step was refused before, if that is so well known that it need not be tried in this pass.
+// refusalOf returns why a step was refused before, if that is so well known that it need not be
+// tried in this pass.
 func (k memories) refusalOf(step plan.Step) error {
 	if s := k.steps[step.String()]; s.canWait() && k.turn != step.String() {
 		return s.err
@@ -158,9 +165,10 @@ func (k memories) refusalOf(step plan.Step) error {
 	return nil
 }
 
-// sorted puts what failed in the last pass behind the rest, so that nothing waits for it: what takes something away before those who are
-// let in, since they must not come to have it, and what adds at the very end. A replacement that is half done stays where it is, and the
-// target is dropped after all else.
+// sorted puts what failed in the last pass behind the rest, so that nothing waits for it: what
+// takes something away before those who are let in, since they must not come to have it, and what
+// adds at the very end. A replacement that is half done stays where it is, and the target is
+// dropped after all else.
 func (k memories) sorted(steps []plan.Step) []plan.Step {
 	const normal, takesAgain, letsIn, addsAgain, drops = 0, 1, 2, 3, 4
 	class := func(step plan.Step) int {

@@ -33,7 +33,8 @@ type Store[O Stored] struct {
 	Live   client.Reader
 	Events events.EventRecorder
 	New    func() O
-	// Finalizer is on an object from before its first write to the cloud until nothing of it is left there.
+	// Finalizer is on an object from before its first write to the cloud until nothing of it is
+	// left there.
 	Finalizer string
 }
 
@@ -52,7 +53,8 @@ func (s *Store[O]) Pass(ctx context.Context, request ctrl.Request, pass func(con
 	result, err := pass(s.Guarded(ctx, obj), obj)
 	switch {
 	case apierrors.IsConflict(err):
-		// Somebody changed the object, or the cache was behind. Nothing was lost: intents are stored before they are acted on.
+		// Somebody changed the object, or the cache was behind. Nothing was lost: intents are
+		// stored before they are acted on.
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	case isRefused(err):
 		stored := s.New()
@@ -80,14 +82,17 @@ func (s *Store[O]) AddFinalizer(ctx context.Context, obj O) error {
 	return s.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
 }
 
-// releaseAttempts is how often the removal of a finalizer is tried against other changes of the object.
+// releaseAttempts is how often the removal of a finalizer is tried against other changes of the
+// object.
 const releaseAttempts = 5
 
-// Release lets the object go. A note says why something was left in the cloud: that is asked anew of an object that has changed since.
+// Release lets the object go. A note says why something was left in the cloud: that is asked anew
+// of an object that has changed since.
 func (s *Store[O]) Release(ctx context.Context, obj O, eventType, note string) error {
 	generation := obj.GetGeneration()
 	err := s.removeFinalizer(ctx, obj)
-	// Repeated here and not in another pass, which might meet a role of the same name that somebody has made since.
+	// Repeated here and not in another pass, which might meet a role of the same name that somebody
+	// has made since.
 	for range releaseAttempts {
 		if !apierrors.IsConflict(err) {
 			break
@@ -112,8 +117,8 @@ func (s *Store[O]) removeFinalizer(ctx context.Context, obj O) error {
 	return s.Client.Patch(ctx, obj, client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{}))
 }
 
-// WriteIntent stores what is about to be done, so that a crash at any later point finds it. The lock on the object's version makes
-// sure that nothing is done on the strength of an old copy.
+// WriteIntent stores what is about to be done, so that a crash at any later point finds it. The
+// lock on the object's version makes sure that nothing is done on the strength of an old copy.
 func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 	if equality.Semantic.DeepEqual(obj, *stored) {
 		return nil
@@ -129,8 +134,10 @@ func (s *Store[O]) WriteIntent(ctx context.Context, obj O, stored *O) error {
 	return nil
 }
 
-// Write writes the status if it differs from what is stored, also if other parts of the object have changed since, such as its spec. One that the API server refuses to store is replaced by the stored one with
-// a condition that says so: an object that cannot say anything would go on looking as it did before.
+// Write writes the status if it differs from what is stored, also if other parts of the object have
+// changed since, such as its spec. One that the API server refuses to store is replaced by the
+// stored one with a condition that says so: an object that cannot say anything would go on looking
+// as it did before.
 func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	err := s.update(ctx, obj, stored)
 	switch {
@@ -142,8 +149,9 @@ func (s *Store[O]) Write(ctx context.Context, obj, stored O) error {
 	return err
 }
 
-// record writes the status of a pass over an object that was changed during the pass. If its status is what was changed, somebody else
-// has made a pass and knows better: then nothing is written, and the conflict returned.
+// record writes the status of a pass over an object that was changed during the pass. If its status
+// is what was changed, somebody else has made a pass and knows better: then nothing is written, and
+// the conflict returned.
 func (s *Store[O]) record(ctx context.Context, obj, stored O, conflict error) error {
 	live := s.New()
 	if err := s.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
@@ -173,8 +181,8 @@ func (s *Store[O]) sayUnstorable(ctx context.Context, stored O, refusal error) e
 	return s.update(ctx, obj, stored)
 }
 
-// update is an update and no patch: it carries the version that the object was read at, so it fails if anything has changed since; and
-// it costs the API server less.
+// update is an update and no patch: it carries the version that the object was read at, so it fails
+// if anything has changed since; and it costs the API server less.
 func (s *Store[O]) update(ctx context.Context, obj, stored O) error {
 	if equality.Semantic.DeepEqual(obj, stored) {
 		return nil
@@ -185,8 +193,9 @@ func (s *Store[O]) update(ctx context.Context, obj, stored O) error {
 	return s.Client.Status().Update(ctx, obj)
 }
 
-// maxStored is how large an object may become, in bytes. From 1.5 MiB on, etcd refuses it; before it says so, the API server drops who
-// manages which field, and what then leaves a manifest by server-side apply stays in the spec.
+// maxStored is how large an object may become, in bytes. From 1.5 MiB on, etcd refuses it; before
+// it says so, the API server drops who manages which field, and what then leaves a manifest by
+// server-side apply stays in the spec.
 const maxStored = 1_400_000
 
 // sizeOf is about the size of an object as it is stored.
@@ -198,8 +207,8 @@ func sizeOf(obj client.Object) int {
 	return len(text)
 }
 
-// isRefused reports whether the API server will never store a status as it is: it breaks the schema, or is too large for a request or
-// for etcd, which says so in words only.
+// isRefused reports whether the API server will never store a status as it is: it breaks the
+// schema, or is too large for a request or for etcd, which says so in words only.
 func isRefused(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "request is too large")
 }

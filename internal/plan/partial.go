@@ -24,7 +24,8 @@ func (p *Partial) Error() string {
 // Unwrap gives access to the cause.
 func (p *Partial) Unwrap() error { return p.Err }
 
-// Outcome tells apart what an attempt at a step has done, nil for nothing, and why the rest of it was not done.
+// Outcome tells apart what an attempt at a step has done, nil for nothing, and why the rest of it
+// was not done.
 func Outcome(step Step, err error) (done *Step, rest error) {
 	if err == nil {
 		return &step, nil
@@ -35,8 +36,9 @@ func Outcome(step Step, err error) (done *Step, rest error) {
 	return nil, err
 }
 
-// Part returns a smaller part of the steps of a plan, to be carried out first where not all of them can be recorded at once: those that
-// only take away, if there are others as well, and otherwise about half. It is empty if there is no smaller part.
+// Part returns a smaller part of the steps of a plan, to be carried out first where not all of them
+// can be recorded at once: those that only take away, if there are others as well, and otherwise
+// about half. It is empty if there is no smaller part.
 func Part(steps []Step) []Step {
 	taking := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Revokes() == 0 || s.Grants() > 0 || s.Rebuilds() })
 	switch {

@@ -16,8 +16,8 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
-// actions are what can happen. An action that makes no sense at the moment does nothing, so that any part of a case can be
-// left out.
+// actions are what can happen. An action that makes no sense at the moment does nothing, so that
+// any part of a case can be left out.
 var actions map[string]func(*world, []string)
 
 func init() {
@@ -60,7 +60,8 @@ func named(kind, name string) key {
 	return key{kind, types.NamespacedName{Namespace: namespace, Name: name}}
 }
 
-// createRole makes a ProjectRole: create a/r1 role=reader acl=t1:select,t2:describe policy=s1 members=u1 mgmt=Additive …
+// createRole makes a ProjectRole: create a/r1 role=reader acl=t1:select,t2:describe policy=s1
+// members=u1 mgmt=Additive …
 func (w *world) createRole(args []string) {
 	k := named("ProjectRole", args[0])
 	if w.api.objects[k] != nil {
@@ -166,8 +167,8 @@ func (w *world) backup(args []string) {
 	}
 }
 
-// restore brings an object back from the copy: restore a/r1 spec, as somebody does who applies old manifests; or restore a/r1
-// status, with the status that it had, as some backup tools do.
+// restore brings an object back from the copy: restore a/r1 spec, as somebody does who applies old
+// manifests; or restore a/r1 status, with the status that it had, as some backup tools do.
 func (w *world) restore(args []string) {
 	k := named("ProjectRole", args[0])
 	old := w.backups[k]
@@ -211,7 +212,8 @@ func (w *world) approve(args []string) {
 	}
 }
 
-// byHand changes a role as somebody does who uses the console: hand one/reader create +t1:select -u1 drop.
+// byHand changes a role as somebody does who uses the console: hand one/reader create +t1:select
+// -u1 drop.
 func (w *world) byHand(args []string) {
 	service, role, _ := strings.Cut(args[0], "/")
 	w.ledger.role(service, role).undone++
@@ -280,8 +282,8 @@ func grantOf(atom string) fakecloud.Grant {
 	return fakecloud.Grant{Kind: "table", SchemaName: "default", Name: table, Actions: []string{action}}
 }
 
-// shareWithPasses lets the objects whose passes are under way share what somebody gives by hand meanwhile: they may have been
-// about to give it, and cannot know that they did not.
+// shareWithPasses lets the objects whose passes are under way share what somebody gives by hand
+// meanwhile: they may have been about to give it, and cannot know that they did not.
 func (w *world) shareWithPasses(e effect) {
 	if e.verb != added {
 		return
@@ -334,7 +336,8 @@ func endpointsOf(service, spelling string) *v1alpha1.AlibabaCloudEndpoints {
 	return &v1alpha1.AlibabaCloudEndpoints{MaxCompute: fmt.Sprintf(urls[0], regions[service]), ODPS: fmt.Sprintf(urls[1], regions[service])}
 }
 
-// secret spoils the credentials of a tenant, takes them away, or brings them back: secret a bad, gone or good.
+// secret spoils the credentials of a tenant, takes them away, or brings them back: secret a bad,
+// gone or good.
 func (w *world) secret(args []string) {
 	k := named("Secret", args[0]+"/keys")
 	if args[1] == "gone" {
@@ -402,7 +405,8 @@ func (w *world) freezeLeader() {
 	}
 }
 
-// thaw lets a frozen manager go on. One that has lost its lease notices only when it cannot renew it.
+// thaw lets a frozen manager go on. One that has lost its lease notices only when it cannot renew
+// it.
 func (w *world) thaw() {
 	for _, m := range w.managers {
 		if m.frozen {

@@ -48,8 +48,9 @@ type change struct {
 	version int64
 }
 
-// apiServer stores objects as the API server does: with optimistic locks, generations, finalizers and a log of changes per
-// kind, which the caches of the managers follow at their own pace. Stored objects are never changed in place.
+// apiServer stores objects as the API server does: with optimistic locks, generations, finalizers
+// and a log of changes per kind, which the caches of the managers follow at their own pace. Stored
+// objects are never changed in place.
 type apiServer struct {
 	world   *world
 	version int64
@@ -111,7 +112,8 @@ func (a *apiServer) create(obj client.Object) {
 	a.put(keyOf(obj), obj)
 }
 
-// edit changes what users write: spec, annotations, finalizers. Only a changed spec makes a new generation.
+// edit changes what users write: spec, annotations, finalizers. Only a changed spec makes a new
+// generation.
 func (a *apiServer) edit(k key, change func(client.Object)) {
 	stored := a.objects[k]
 	if stored == nil {
@@ -214,7 +216,8 @@ func (a *apiServer) patch(obj client.Object, patch client.Patch) error {
 	return nil
 }
 
-// roundTrip returns an object as it comes back from its JSON: times lose their fractions, empty lists vanish.
+// roundTrip returns an object as it comes back from its JSON: times lose their fractions, empty
+// lists vanish.
 func roundTrip(obj client.Object) client.Object {
 	raw, err := json.Marshal(obj)
 	if err != nil {

@@ -20,18 +20,20 @@ import (
 
 var errStale = errors.New("the object has been modified; please apply your changes to the latest version and try again")
 
-// cache is what a manager knows of the API server: for each kind, the objects as of some point of its log.
+// cache is what a manager knows of the API server: for each kind, the objects as of some point of
+// its log.
 type cache struct {
 	objects map[key]client.Object
 	at      map[string]int
-	// own is how far the log of a kind was when the manager last wrote an object of it: a read waits for that.
+	// own is how far the log of a kind was when the manager last wrote an object of it: a read
+	// waits for that.
 	own map[string]int
 }
 
 func newCache() *cache { return &cache{map[key]client.Object{}, map[string]int{}, map[string]int{}} }
 
-// kubeClient is how a manager's controllers reach the API server. Reads come from its cache, unless it is live; each other
-// call is a step at which the manager can be stopped.
+// kubeClient is how a manager's controllers reach the API server. Reads come from its cache, unless
+// it is live; each other call is a step at which the manager can be stopped.
 type kubeClient struct {
 	client.Client // nil: what is not implemented here is not called
 	manager       *manager
@@ -84,7 +86,8 @@ func (c kubeClient) List(ctx context.Context, list client.ObjectList, opts ...cl
 	return fillList(list, kind, c.manager.cache.objects, options)
 }
 
-// fillList fills a list with copies of the objects of a kind that match, in the order of their names.
+// fillList fills a list with copies of the objects of a kind that match, in the order of their
+// names.
 func fillList(list client.ObjectList, kind string, objects map[key]client.Object, options *client.ListOptions) error {
 	var found []client.Object
 	for k, obj := range objects {
@@ -142,7 +145,8 @@ func indexed(obj client.Object, index string) []string {
 	return nil
 }
 
-// sources are the packages that an object needs: that which it installs, or those that its ACL names.
+// sources are the packages that an object needs: that which it installs, or those that its ACL
+// names.
 func sources(obj client.Object) (keys []string) {
 	switch o := obj.(type) {
 	case *v1alpha1.PackageInstallation:

@@ -19,8 +19,8 @@ var regions = map[string]string{"one": "cn-hangzhou", "two": "cn-shanghai"}
 
 const project = "analytics"
 
-// network carries a manager's calls to the fake that answers on the host, without a socket. Before a call is sent, and
-// before its answer is read, the manager can be stopped.
+// network carries a manager's calls to the fake that answers on the host, without a socket. Before
+// a call is sent, and before its answer is read, the manager can be stopped.
 type network struct{ manager *manager }
 
 // RoundTrip implements http.RoundTripper.

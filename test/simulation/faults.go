@@ -16,7 +16,8 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/test/fakecloud"
 )
 
-// faultClasses are the ways in which a call to a cloud fails. What is left empty is filled in by the scope of a fault.
+// faultClasses are the ways in which a call to a cloud fails. What is left empty is filled in by
+// the scope of a fault.
 var faultClasses = map[string]fakecloud.Fault{
 	"refused":     {Kind: fakecloud.FaultError, Status: http.StatusBadRequest, Code: "INVALID_ARGUMENT", Message: "refused by the simulation"},
 	"denied":      {Kind: fakecloud.FaultAccessDenied},
@@ -59,7 +60,8 @@ func (f activeFault) hits(c call) bool {
 		(f.fault.Only == "" || (f.fault.Only == "reads") == isRead)
 }
 
-// inject adds a fault: fault <times|forever> <service> <class> [action=…] [account=…] [text=…] [only=…].
+// inject adds a fault: fault <times|forever> <service> <class> [action=…] [account=…] [text=…]
+// [only=…].
 func (w *world) inject(args []string) {
 	f := activeFault{forever: args[0] == "forever", service: args[1], class: args[2]}
 	fault, ok := faultClasses[f.class]
@@ -114,8 +116,8 @@ func (w *world) mend(all bool) {
 	w.refuse = slices.DeleteFunc(w.refuse, func(f apiFault) bool { return all || f.times > 0 })
 }
 
-// apiFault is a fault of the API server: of writes that were not made, of writes whose answer is lost, and of statuses with
-// too much in them.
+// apiFault is a fault of the API server: of writes that were not made, of writes whose answer is
+// lost, and of statuses with too much in them.
 type apiFault struct {
 	class string
 	verb  string
@@ -162,8 +164,9 @@ func (w *world) answerLost(verb string) bool {
 	return false
 }
 
-// admit refuses a status of which the schema allows less: no more entries than the larger of what was stored and what the
-// spec lists, while a fault says so. That stands for the limits that no object of this small world could reach.
+// admit refuses a status of which the schema allows less: no more entries than the larger of what
+// was stored and what the spec lists, while a fault says so. That stands for the limits that no
+// object of this small world could reach.
 func (w *world) admit(k key, stored, next client.Object) error {
 	for _, f := range w.refuse {
 		if f.class != "crowded" || f.times == 0 || k.kind != "ProjectRole" {
@@ -178,7 +181,8 @@ func (w *world) admit(k key, stored, next client.Object) error {
 	return nil
 }
 
-// entries is how many entries a status needs for what a version wants: one for each object, statement and member.
+// entries is how many entries a status needs for what a version wants: one for each object,
+// statement and member.
 func (v *wish) entries() int {
 	seen := set{}
 	for _, atoms := range v.want {

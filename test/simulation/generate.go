@@ -20,8 +20,8 @@ type generator struct {
 	*rand.Rand
 	known Known
 	ops   []string
-	// objects and roles are those that occur, moods how much more or less than usual each kind of event does: cases that are
-	// all about a few things go deeper than cases about everything.
+	// objects and roles are those that occur, moods how much more or less than usual each kind of
+	// event does: cases that are all about a few things go deeper than cases about everything.
 	objects, roles []string
 	moods          []int
 }
@@ -191,7 +191,8 @@ func (g *generator) tampering() string {
 	return strings.Join(words, " ")
 }
 
-// freeze stops a leader in the middle of its work, changes something, and lets it go on when it has lost its lease.
+// freeze stops a leader in the middle of its work, changes something, and lets it go on when it has
+// lost its lease.
 func (g *generator) freeze() {
 	g.do("freeze")
 	if g.one(2) {

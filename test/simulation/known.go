@@ -1,7 +1,8 @@
 package simulation
 
-// Known are the defects that are known and not mended yet. Each keeps the simulation from doing what leads to it, or an oracle
-// from judging it, so that new ones stand out; to see one, take it out of the list.
+// Known are the defects that are known and not mended yet. Each keeps the simulation from doing
+// what leads to it, or an oracle from judging it, so that new ones stand out; to see one, take it
+// out of the list.
 type Known map[string]bool
 
 // The known defects, each with where it is described.

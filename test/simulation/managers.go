@@ -27,8 +27,8 @@ import (
 
 const (
 	interval = 10 * time.Minute
-	// leaseDuration and renewDeadline are those of the manager: a rival waits for the one, and a leader that cannot renew
-	// goes on for at most the other.
+	// leaseDuration and renewDeadline are those of the manager: a rival waits for the one, and a
+	// leader that cannot renew goes on for at most the other.
 	leaseDuration = 15 * time.Second
 	renewDeadline = 10 * time.Second
 	// maxLag is how far a cache of a running manager is behind at most.
@@ -41,7 +41,8 @@ const (
 type manager struct {
 	world *world
 	name  string
-	// mu guards the cache while passes run; the scheduler needs no lock, since nothing runs beside it.
+	// mu guards the cache while passes run; the scheduler needs no lock, since nothing runs beside
+	// it.
 	mu       sync.Mutex
 	ctx      context.Context
 	kill     context.CancelFunc
@@ -62,7 +63,8 @@ type item struct {
 	failures int
 }
 
-// pass is one pass over one object, on a goroutine of its own. It runs only between two of its calls, when it is let.
+// pass is one pass over one object, on a goroutine of its own. It runs only between two of its
+// calls, when it is let.
 type pass struct {
 	id      int
 	manager *manager
@@ -143,7 +145,8 @@ func (r recorder) Eventf(about, _ k8sruntime.Object, eventType, reason, _, note 
 // leads reports whether a manager believes that the lease is its own.
 func (m *manager) leads() bool { return m.world.lease.holder == m || !m.dies.IsZero() }
 
-// follow applies changes of a kind to the cache, up to a point of its log, and queues the objects that are concerned.
+// follow applies changes of a kind to the cache, up to a point of its log, and queues the objects
+// that are concerned.
 func (m *manager) follow(kind string, to int) {
 	log := m.world.api.logs[kind]
 	for ; m.cache.at[kind] < to; m.cache.at[kind]++ {
@@ -206,8 +209,8 @@ func requested(c change) bool {
 	return differ(v1alpha1.RequestedAtAnnotation) || differ(v1alpha1.ApprovePlanAnnotation)
 }
 
-// concerns reports whether a change of one object makes another worth a pass: its connection changed, a rival is gone, or
-// what it waits for has come.
+// concerns reports whether a change of one object makes another worth a pass: its connection
+// changed, a rival is gone, or what it waits for has come.
 func concerns(c change, k key, obj client.Object) bool {
 	switch {
 	case c.key.kind == "Connection":
@@ -315,7 +318,8 @@ func (m *manager) finish(p *pass) {
 	}
 }
 
-// call is a step of a pass to the API server: it goes on when the scheduler says so, and may be refused.
+// call is a step of a pass to the API server: it goes on when the scheduler says so, and may be
+// refused.
 func (m *manager) call(ctx context.Context, verb string, k key) error {
 	if err := m.park(ctx, verb+" "+k.String()); err != nil {
 		return err
@@ -323,7 +327,8 @@ func (m *manager) call(ctx context.Context, verb string, k key) error {
 	return m.world.refusedByAPI(verb, k)
 }
 
-// park makes a pass wait until the scheduler lets it go on. If its manager is killed meanwhile, it never returns.
+// park makes a pass wait until the scheduler lets it go on. If its manager is killed meanwhile, it
+// never returns.
 func (m *manager) park(ctx context.Context, at string) error {
 	p := passOf(ctx)
 	if m.ctx.Err() == nil {

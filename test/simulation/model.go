@@ -13,10 +13,11 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 )
 
-// The model is all that the oracles go by: sets of short texts. It shares nothing with the operator.
+// The model is all that the oracles go by: sets of short texts. It shares nothing with the
+// operator.
 //
-// An atom is one thing that a role can hold: "t1:select" a permission on a table, "u1" a member, "s1" a statement of its
-// policy.
+// An atom is one thing that a role can hold: "t1:select" a permission on a table, "u1" a member,
+// "s1" a statement of its policy.
 
 // set is a set of atoms.
 type set map[string]bool
@@ -46,7 +47,8 @@ type wish struct {
 	key     key
 	uid     string
 	version int64
-	// generation, stored and logged say when it was stored: logged is its place in the log of its kind.
+	// generation, stored and logged say when it was stored: logged is its place in the log of its
+	// kind.
 	generation int64
 	stored     time.Time
 	logged     int

@@ -13,11 +13,12 @@ import (
 
 var mutate = flag.Bool("mutants", false, "build each mutant and count the seeds that kill it")
 
-// mutant is a defect that the operator once had, or could have: the text of one place of its source, and what it would be.
+// mutant is a defect that the operator once had, or could have: the text of one place of its
+// source, and what it would be.
 type mutant struct{ file, old, new string }
 
-// mutants must each be noticed by the simulation. What a mutant takes out is a mending, so the simulation finds the defect
-// that was mended; the text must be there exactly once.
+// mutants must each be noticed by the simulation. What a mutant takes out is a mending, so the
+// simulation finds the defect that was mended; the text must be there exactly once.
 var mutants = map[string]mutant{
 	"a copy that is behind is acted on": {
 		"internal/engine/guard.go", "live.GetUID() != obj.GetUID() || live.GetResourceVersion() != obj.GetResourceVersion() {", "live.GetUID() != obj.GetUID() {",

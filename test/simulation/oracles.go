@@ -12,7 +12,8 @@ import (
 // stale is how long after a change was stored a pass may not know of it, if its cache is behind.
 const stale = 5 * time.Second
 
-// The rules that are broken, by the numbers that they have in the contract: "section 3" is what a status says.
+// The rules that are broken, by the numbers that they have in the contract: "section 3" is what a
+// status says.
 const (
 	nothingUnasked = "3, 4, 9: nobody gains or loses what no spec gives or takes"
 	atMostOne      = "13: at most one write after a change that forbids it"
@@ -25,7 +26,8 @@ const (
 	noFighting     = "7: no fighting"
 )
 
-// effectOracle holds one change of the cloud against a rule, before the ledger takes note of it. It returns what is wrong.
+// effectOracle holds one change of the cloud against a rule, before the ledger takes note of it. It
+// returns what is wrong.
 type effectOracle struct {
 	rule   string
 	broken func(*world, effect) string
@@ -47,7 +49,8 @@ func (w *world) checkEffect(e effect) {
 	}
 }
 
-// unasked judges a change that no version of the object asks for which was stored since the pass read it.
+// unasked judges a change that no version of the object asks for which was stored since the pass
+// read it.
 func (w *world) unasked(e effect) string {
 	versions := w.since(e)
 	for _, v := range versions {
@@ -61,8 +64,9 @@ func (w *world) unasked(e effect) string {
 	return w.forbids(latest(versions), e)
 }
 
-// late judges a change that the newest version of the object forbids, and an older one asked for: one such write may have been
-// under way when the change was stored, or before the operator could know of it.
+// late judges a change that the newest version of the object forbids, and an older one asked for:
+// one such write may have been under way when the change was stored, or before the operator could
+// know of it.
 func (w *world) late(e effect) string {
 	if e.pass.lateCall {
 		return ""
@@ -183,7 +187,8 @@ func unless(ok bool, why string) string {
 	return why
 }
 
-// since are the versions of the object of an effect from that on which its pass had read when it began.
+// since are the versions of the object of an effect from that on which its pass had read when it
+// began.
 func (w *world) since(e effect) []*wish {
 	versions := w.history[e.by]
 	i := len(versions) - 1

@@ -12,7 +12,8 @@ type regression struct {
 	open string
 }
 
-// regressions are the cases that were found, shrunk. The names of the open ones say where the defect is described.
+// regressions are the cases that were found, shrunk. The names of the open ones say where the
+// defect is described.
 var regressions = map[string]regression{
 	"one member who cannot be removed keeps the others (adversary 1)": {Case: Case{Seed: 5, Ops: []string{
 		"idle create a/r1",

@@ -12,8 +12,8 @@ import (
 	"github.com/maxcompute-operator/maxcompute-operator/api/v1alpha1"
 )
 
-// rest lets everything come to rest: nobody does anything more, only the faults stay that last for ever, and a person approves
-// what waits for approval.
+// rest lets everything come to rest: nobody does anything more, only the faults stay that last for
+// ever, and a person approves what waits for approval.
 func (w *world) rest() {
 	w.trace("--- rest")
 	w.thaw()
@@ -123,8 +123,9 @@ func (w *world) lies(s *subject) string {
 	return ""
 }
 
-// difference is what a role lacks, and what it must not have: all that is not listed, or, for an object that is not
-// authoritative and for parts that are not managed, what the object itself has given.
+// difference is what a role lacks, and what it must not have: all that is not listed, or, for an
+// object that is not authoritative and for parts that are not managed, what the object itself has
+// given.
 func (s *subject) difference() (lacks, surplus []string) {
 	for _, atoms := range s.want {
 		for _, atom := range atoms.list() {
@@ -145,7 +146,8 @@ func (s *subject) difference() (lacks, surplus []string) {
 	return lacks, surplus
 }
 
-// leftBehind judges what is left of what an object does not want any more, though taking it away does not fail.
+// leftBehind judges what is left of what an object does not want any more, though taking it away
+// does not fail.
 func (w *world) leftBehind(s *subject) string {
 	if s.leavesAll() || w.unusable(s) || w.unreadable(s) || w.apiLasts() || s.held.exists && w.disowned(s) {
 		return ""
@@ -181,7 +183,8 @@ func (s *subject) ownAtoms() (own []string) {
 	return own
 }
 
-// fought reports whether an object has given up because somebody has undone what it does, again and again.
+// fought reports whether an object has given up because somebody has undone what it does, again and
+// again.
 func (s *subject) fought() bool {
 	return s.ready != nil && s.ready.Reason == v1alpha1.ReasonNonConvergent && s.held.undone >= 3
 }
@@ -262,7 +265,8 @@ func (w *world) disowned(s *subject) bool {
 	return false
 }
 
-// checkGone judges objects that were deleted and are gone: nothing that only they have given is left.
+// checkGone judges objects that were deleted and are gone: nothing that only they have given is
+// left.
 func (w *world) checkGone() {
 	const rule = nothingLeft
 	for name, h := range w.ledger {
@@ -308,8 +312,8 @@ func (w *world) hampered(s *subject) bool {
 
 func (w *world) apiLasts() bool { return len(w.refuse) > 0 }
 
-// unusable reports whether the connection of an object has no good credentials, or does not lead to where the object has done
-// something.
+// unusable reports whether the connection of an object has no good credentials, or does not lead to
+// where the object has done something.
 func (w *world) unusable(s *subject) bool {
 	secret, ok := w.api.objects[named("Secret", s.key.Namespace+"/keys")].(*corev1.Secret)
 	if !ok || strings.Contains(string(secret.Data["accessKeySecret"]), "wrong") {

@@ -37,7 +37,8 @@ func Shrink(t *testing.T, c Case, known Known, rule string) (Case, Report) {
 	return c, Play(t, c, known, true)
 }
 
-// simplify are simpler forms of an operation: without one of its words, one of the things that a word lists, or later.
+// simplify are simpler forms of an operation: without one of its words, one of the things that a
+// word lists, or later.
 func simplify(op string) (simpler []string) {
 	words := strings.Fields(op)
 	if words[0] != "idle" && words[0] != "0" {

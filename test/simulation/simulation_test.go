@@ -115,7 +115,8 @@ func (a *tally) judge(t *testing.T, known Known) {
 	}
 }
 
-// TestTheSameCaseRunsInTheSameWay is what everything else rests on: a seed that fails must fail again.
+// TestTheSameCaseRunsInTheSameWay is what everything else rests on: a seed that fails must fail
+// again.
 func TestTheSameCaseRunsInTheSameWay(t *testing.T) {
 	for seed := range uint64(120) {
 		c := Generate(seed, Known{})

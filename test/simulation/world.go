@@ -24,9 +24,9 @@ const partner = "partner"
 // Case is a run: what happens in it, and the seed of everything that is left to chance.
 type Case struct {
 	Seed uint64
-	// Ops are lines like "5 edit a/r1 acl=t1:select members=": first how long the world goes on before it, as a number of
-	// steps, a duration, idle for until nobody has anything to do, or write for until something is written to a cloud; then
-	// what happens.
+	// Ops are lines like "5 edit a/r1 acl=t1:select members=": first how long the world goes on
+	// before it, as a number of steps, a duration, idle for until nobody has anything to do, or
+	// write for until something is written to a cloud; then what happens.
 	Ops []string
 }
 
@@ -65,7 +65,8 @@ type world struct {
 	// last is the pass that went on last.
 	last *pass
 
-	// history holds all versions of each object, by UID; current are the UIDs of the stored objects.
+	// history holds all versions of each object, by UID; current are the UIDs of the stored
+	// objects.
 	history map[string][]*wish
 	current map[key]string
 	ledger  ledger
@@ -77,7 +78,8 @@ type world struct {
 	delayed []delayed
 	// led are the services that each connection has led to.
 	led map[string]set
-	// writes counts the changes that passes made, resting is how many that were when everything had come to rest.
+	// writes counts the changes that passes made, resting is how many that were when everything had
+	// come to rest.
 	writes, resting int
 	// disturbed is when somebody last changed something.
 	disturbed time.Time
@@ -196,7 +198,8 @@ func (w *world) step() {
 	}
 }
 
-// sleepTowards lets time pass until something is due; it reports false if nothing is due before the given time.
+// sleepTowards lets time pass until something is due; it reports false if nothing is due before the
+// given time.
 func (w *world) sleepTowards(until time.Time) bool {
 	next := until
 	for _, m := range w.managers {
@@ -317,8 +320,8 @@ type choice struct {
 	do     func()
 }
 
-// advance makes one step: a pass goes on to its next call, one begins, or a cache learns of something. It reports false if
-// there is nothing to do now.
+// advance makes one step: a pass goes on to its next call, one begins, or a cache learns of
+// something. It reports false if there is nothing to do now.
 func (w *world) advance() bool {
 	w.settle()
 	var choices []choice
@@ -363,7 +366,8 @@ func (w *world) advance() bool {
 	return true
 }
 
-// resume lets a pass make the call that it is about to make. That takes a moment, and now and then long.
+// resume lets a pass make the call that it is about to make. That takes a moment, and now and then
+// long.
 func (w *world) resume(p *pass) {
 	d := time.Duration(1+w.chance.IntN(30)) * time.Millisecond
 	if w.chance.IntN(60) == 0 {
@@ -416,7 +420,8 @@ func (w *world) stored(c change) {
 	w.trace("stored %s generation %d: deleting %v, gone %v, suspended %v", c.key, v.generation, v.deleting, v.gone, v.suspended)
 }
 
-// called looks at what a call did, and holds it against the rules. It reports whether the call was one that writes.
+// called looks at what a call did, and holds it against the rules. It reports whether the call was
+// one that writes.
 func (w *world) called(p *pass, service string, request []byte) bool {
 	w.report.Calls++
 	server := w.clouds[service]
@@ -487,7 +492,8 @@ func (w *world) effectsOf(service string, entry fakecloud.Entry) (effects []effe
 
 var granting = regexp.MustCompile(`(?i)^GRANT (.+) ON TABLE (\S+) TO ROLE (\w+)`)
 
-// claim takes note of what a call gave that was there already: it is the object's as well, from now on.
+// claim takes note of what a call gave that was there already: it is the object's as well, from now
+// on.
 func (w *world) claim(p *pass, service string, entry fakecloud.Entry, request string) {
 	if !entry.Applied || !entry.Write {
 		return
