@@ -256,8 +256,6 @@ func (l *limiter) Throttled(sent time.Time, retryAfter time.Duration) {
 	if !sent.Before(l.paused) {
 		l.pace.slow(now)
 		l.tokens, pause = 0, max(pause, shortestPause)
-	} else {
-		l.pace.refusedToo(sent)
 	}
 	if until := now.Add(pause); pause > 0 && until.After(l.paused) {
 		l.paused = until

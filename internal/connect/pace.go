@@ -43,10 +43,9 @@ type pace struct {
 	at, since, next time.Time
 	step            float64
 	patience        time.Duration
-	// sent are the times of the calls of the last second, in order; taken is how many of them the service took, as far as known, when it
-	// first refused one; 0 if that tells nothing.
-	sent  []time.Time
-	taken int
+	// sent is how many calls a second have been let through lately, as of counted.
+	sent    float64
+	counted time.Time
 }
 
 // restrained tells whether the service allows less than is configured.
@@ -71,46 +70,25 @@ func (p *pace) allow(now time.Time, allowed float64) {
 
 // count takes note of a call.
 func (p *pace) count(now time.Time) {
-	p.sent = append(p.recent(now), now)
+	p.sent = p.lately(now) + 1
+	p.counted = now
 }
 
-// recent are the calls of the last second.
-func (p *pace) recent(now time.Time) []time.Time {
-	old := 0
-	for old < len(p.sent) && now.Sub(p.sent[old]) >= time.Second {
-		old++
-	}
-	p.sent = p.sent[old:]
-	return p.sent
+// lately is how many calls a second have been let through in the last seconds, the later ones counting more.
+func (p *pace) lately(now time.Time) float64 {
+	return p.sent * math.Exp(-now.Sub(p.counted).Seconds())
 }
 
-// slow answers a refusal. Where far more is configured than the service takes, what it took before the
-// first refusal tells how much that is, and the limiter goes on with it at once. Where that is not so
-// clear, the refusal may have met somebody else's burst, or calls that arrived late and together.
+// slow answers a refusal.
 func (p *pace) slow(now time.Time) {
 	p.patience = min(max(firstTrial, 2*p.patience), lastTrial)
-	first, before, taken := !p.restrained(), p.rate, len(p.recent(now))-1
-	p.ceiling, p.taken = before, 0
-	if !first {
-		p.ceiling = min(before, max(telling, float64(taken)))
+	ceiling := p.rate
+	if p.restrained() {
+		// Not the first refusal, which may have met somebody else's burst: what was sent is too much, be it less than the rate.
+		ceiling = min(ceiling, max(telling, p.lately(now)))
 	}
-	p.rate = max(slowest, p.ceiling*slowdown)
-	if first && taken >= telling && float64(taken) < before/2 {
-		p.ceiling, p.taken = float64(taken), taken
-		p.rate = p.target()
-	}
+	p.ceiling, p.rate = ceiling, max(slowest, ceiling*slowdown)
 	p.at, p.since, p.next, p.step = now, now, now.Add(p.patience), trialStep
-}
-
-// refusedToo takes note of another refusal for the excess that slow has answered: the more calls were
-// refused of those that had been sent by then, the fewer were taken.
-func (p *pace) refusedToo(sent time.Time) {
-	if p.taken < telling || p.since.Sub(sent) >= time.Second {
-		return
-	}
-	p.taken--
-	p.ceiling = min(p.ceiling, max(telling, float64(p.taken)))
-	p.rate = min(p.rate, p.target())
 }
 
 // advance brings the rate up to the time. busy tells that calls are waiting: only then does it say something that none was refused.
