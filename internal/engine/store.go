@@ -86,7 +86,7 @@ func (s *Store[O]) AddFinalizer(ctx context.Context, obj O) error {
 // object.
 const releaseAttempts = 5
 
-// Release lets the object go. A note says why something was left in the cloud: that is asked anew
+// Release lets the object go. A note says why something was left in the cloud: that is decided again
 // of an object that has changed since.
 func (s *Store[O]) Release(ctx context.Context, obj O, eventType, note string) error {
 	generation := obj.GetGeneration()

@@ -35,7 +35,7 @@ func newCache() *cache { return &cache{map[key]client.Object{}, map[string]int{}
 // kubeClient is how a manager's controllers reach the API server. Reads come from its cache, unless
 // it is live; each other call is a step at which the manager can be stopped.
 type kubeClient struct {
-	client.Client // nil: what is not implemented here is not called
+	client.Client // nil: the operator calls no other method
 	manager       *manager
 	live          bool
 }
